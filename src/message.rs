@@ -1,0 +1,140 @@
+//! The conversation as it is kept and as clients read it.
+//!
+//! A [`Message`] is what the API shows and what a provider is told; tokens and costs are counted
+//! in [`Usage`]. Nothing here does I/O.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One side's contribution: a user's message, or all that the model did in one turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Sorts by creation; holds its time.
+    pub id: String,
+    /// Who speaks.
+    pub role: Role,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// All its text parts, joined.
+    pub content: String,
+    /// What happened, in order.
+    pub parts: Vec<Part>,
+    /// `provider/model` of an assistant's message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Tokens that the turn used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Absent while the turn runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<FinishReason>,
+    /// Why the turn failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// One piece of a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum Part {
+    /// Text for the reader.
+    Text {
+        /// As the model wrote it.
+        text: String,
+    },
+    /// What the model thought before it spoke.
+    Reasoning {
+        /// As the model wrote it; may be empty when the provider hides it.
+        text: String,
+        /// What the provider wants back unchanged with the history, such as a signature.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        opaque: Option<Value>,
+    },
+    /// A tool that the model called.
+    Tool {
+        /// The provider's id of the call, or ours where it gave none.
+        id: String,
+        /// The tool's name.
+        tool: String,
+        /// Its arguments, a JSON object.
+        args: Value,
+        /// Absent while it runs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        result: Option<String>,
+        /// Whether it failed.
+        is_error: bool,
+        /// Where it stands.
+        status: ToolStatus,
+        /// Counts the model's answers within the turn, from 0: calls of one answer share it.
+        step: u32,
+    },
+}
+
+/// Where a tool call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolStatus {
+    /// Started, no result yet.
+    Running,
+    /// Ended well.
+    Completed,
+    /// Ended with a failure that the model was told.
+    Error,
+    /// Not permitted.
+    Denied,
+}
+
+/// Why a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    /// The model had said what it wanted to say.
+    Stop,
+    /// The model's output limit cut the answer.
+    Length,
+    /// Somebody stopped it.
+    Aborted,
+    /// It failed; an `error` event says why.
+    Error,
+}
+
+/// Tokens used, and their price where it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Usage {
+    /// Tokens read that no cache had.
+    pub input_tokens: u64,
+    /// Tokens written, reasoning included.
+    pub output_tokens: u64,
+    /// Tokens read from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Tokens written into the provider's cache.
+    pub cache_write_tokens: u64,
+    /// US dollars, as the provider reported them; `null` where the price is unknown.
+    pub cost: Option<f64>,
+}
+
+impl Usage {
+    /// Adds another step's or turn's figures.
+    pub fn add(&mut self, other: &Self) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.cache_read_tokens += other.cache_read_tokens;
+        self.cache_write_tokens += other.cache_write_tokens;
+        self.cost = match (self.cost, other.cost) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(0.0) + b.unwrap_or(0.0)),
+        };
+    }
+}

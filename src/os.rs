@@ -1,0 +1,102 @@
+//! The operating system where the standard library does not reach: waking a waiting thread,
+//! waiting on descriptors, and what a child process does before it starts.
+//!
+//! The only module with `unsafe` code.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
+
+/// Wakes a thread that waits in [`wait`], by a Linux eventfd.
+#[derive(Debug)]
+pub struct Waker(OwnedFd);
+
+impl Waker {
+    /// A waker that nobody has woken.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    /// Wakes the waiting thread, now or when it next waits.
+    pub fn wake(&self) {
+        // The only failure is a full counter, and then the thread is awake already.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    /// Forgets all wakes so far.
+    pub fn clear(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// What [`wait`] saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// The waker was woken; it is cleared.
+    Waker,
+    /// The peer of the socket is gone, or will send no more.
+    Departed,
+    /// Neither, within the time.
+    TimedOut,
+}
+
+/// Waits until the waker is woken or the socket's peer departs, at most for `time`.
+///
+/// A peer that only shut its sending side counts as departed: it can no longer ask for anything,
+/// and servers commonly take it so.
+pub fn wait(waker: &Waker, socket: Option<BorrowedFd<'_>>, time: Duration) -> io::Result<Woken> {
+    let mut fds = vec![PollFd::new(waker, PollFlags::IN)];
+    if let Some(socket) = &socket {
+        fds.push(PollFd::new(socket, PollFlags::RDHUP));
+    }
+    let timeout = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+    match rustix::event::poll(&mut fds, Some(&timeout)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Woken::TimedOut),
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if fds.get(1).is_some_and(|fd| !fd.revents().is_empty()) {
+        return Ok(Woken::Departed);
+    }
+    waker.clear();
+    Ok(Woken::Waker)
+}
+
+/// Makes a child the leader of its own process group that gets SIGKILL when the thread that
+/// spawned it ends, so spawn from one that lives as long as the child may.
+pub fn isolate(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+    let parent = rustix::process::getpid();
+    // SAFETY: between fork and exec only async-signal-safe system calls are made: prctl and
+    // getppid, which allocate nothing and take no lock.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+            if rustix::process::getppid() == Some(parent) {
+                Ok(())
+            } else {
+                Err(io::Error::other("the server ended"))
+            }
+        });
+    }
+}
+
+/// Raises the number of open descriptors to what the hard limit allows, and returns it.
+#[must_use]
+pub fn raise_descriptor_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current.unwrap_or(1024)
+}

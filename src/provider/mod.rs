@@ -1,0 +1,96 @@
+//! Model providers: one file a protocol, each turning a provider's stream into [`Chunk`]s.
+//!
+//! A provider is pulled: the turn asks for the next chunk and so keeps the control flow; a
+//! scripted provider in a test is a vector. This room knows tools only as names and schemas.
+
+use serde_json::Value;
+
+use crate::error::Problem;
+use crate::message::{Message, Usage};
+
+/// What a model is asked.
+pub struct Request<'a> {
+    /// Instructions that stand before the conversation.
+    pub system: &'a str,
+    /// The conversation, ending with the message (or the tool results) to be answered.
+    pub messages: &'a [Message],
+    /// What the model may call.
+    pub tools: &'a [ToolSpec],
+}
+
+/// A tool as a model is told of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolSpec {
+    /// The name to call it by.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub schema: Value,
+}
+
+/// One step of a model's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Chunk {
+    /// Text, as it came.
+    Text(String),
+    /// Reasoning, as it came.
+    Reasoning(String),
+    /// A block of reasoning ended; the value goes back to the provider with the history.
+    ReasoningEnd(Value),
+    /// A complete call of a tool.
+    Call(Call),
+    /// Tokens used by this request; the last one counts.
+    Usage(Usage),
+    /// The provider asked to wait, and the wait begins with the next pull.
+    Retry {
+        /// Counts failed attempts, from 1.
+        attempt: u32,
+        /// Milliseconds.
+        wait_ms: u64,
+        /// The provider's words.
+        reason: String,
+    },
+    /// The answer is whole. Nothing follows.
+    End(Stop),
+}
+
+/// A tool call that a model made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// Unique within the turn.
+    pub id: String,
+    /// The tool's name, as the model wrote it.
+    pub tool: String,
+    /// The arguments: an object, or the raw text and why it is none.
+    pub args: Result<Value, BadArgs>,
+}
+
+/// Arguments that are not a JSON object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BadArgs {
+    /// What the model wrote.
+    pub raw: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Why a model stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It was done.
+    Finished,
+    /// It waits for tool results.
+    Calls,
+    /// Its output limit was reached.
+    Length,
+}
+
+/// An answer under way. Ends with [`Chunk::End`] or the first error.
+pub type Answer<'a> = Box<dyn Iterator<Item = Result<Chunk, Problem>> + 'a>;
+
+/// A model, connected for one turn.
+pub trait Provider: Send {
+    /// Asks the model. Connecting, waiting and retrying happen while the answer is pulled.
+    fn ask<'a>(&'a mut self, request: &'a Request<'a>) -> Answer<'a>;
+}
