@@ -3,12 +3,33 @@
 //! One connection, one thread of a pool. Everything that comes from outside is bounded in size
 //! and in time before it is kept. This room knows nothing of sessions, routes or credentials.
 
+mod events;
+mod request;
+mod response;
+mod server;
+
 use std::io;
+
+use crate::error::Problem;
+
+pub use events::EventStream;
+pub use request::{Request, Upgraded, Version};
+pub use response::Response;
+pub use server::{Gauge, Running, Server};
+pub use tiny_http::Method;
 
 /// What the rest of the program gives for each request.
 pub trait Service: Send + Sync + 'static {
     /// Answers one request. A panic in it is that request's 500.
     fn answer(&self, request: &mut Request<'_>) -> Answer;
+
+    /// Dresses a refusal that this layer raises itself while the head is known: 413 for a
+    /// declared length over the limit, 417, and the 500 of a panic. A service adds to it what
+    /// it adds to all its answers, CORS fields for one; it may not read the body.
+    fn refused(&self, request: &Request<'_>, problem: &Problem) -> Response {
+        let _ = request;
+        Response::problem(problem)
+    }
 }
 
 /// How a request is answered.
@@ -17,18 +38,23 @@ pub enum Answer {
     Full(Response),
     /// Server-sent events, written by the closure on this connection's thread.
     Events {
-        /// Further header fields of the head.
+        /// Further fields of the head, beside the content type and what keeps caches and
+        /// proxies from holding events back.
         headers: Vec<(&'static str, String)>,
         /// Writes the events; an error means the client is gone.
-        write: Box<dyn FnOnce(&mut EventStream<'_>) -> io::Result<()> + Send>,
+        write: WriteEvents,
+    },
+    /// A change of protocol: the response, 101, then the raw stream on this connection's thread.
+    Upgrade {
+        /// The 101 with its `Upgrade` field; `Connection: upgrade` is added.
+        response: Response,
+        /// Speaks the new protocol until the connection ends.
+        serve: Serve,
     },
 }
 
-/// A request whose head is read and checked; its body is read when asked for.
-pub struct Request<'a>(std::marker::PhantomData<&'a mut ()>);
+/// Writes the events of one stream.
+pub type WriteEvents = Box<dyn FnOnce(&mut EventStream<'_>) -> io::Result<()> + Send>;
 
-/// A whole response.
-pub struct Response;
-
-/// Writes server-sent events, each on the wire at once.
-pub struct EventStream<'a>(std::marker::PhantomData<&'a mut ()>);
+/// Speaks another protocol on an upgraded connection.
+pub type Serve = Box<dyn FnOnce(Upgraded) + Send>;
