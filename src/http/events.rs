@@ -1,24 +1,53 @@
-//! Server-sent events on the wire.
+//! Server-sent events on the wire: one event, one chunk, one write.
+//!
+//! The format is that of the HTML standard, section 9.2; the chunks are RFC 9112, section 7.1.
 
-use std::io;
+use std::io::{self, Write};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+/// A buffer larger than this is given back after its event.
+const KEPT: usize = 16 * 1024;
+/// Room for a chunk's size line, which is known when the event is.
+const SIZE_LINE: usize = 18;
 
 /// Writes server-sent events, each on the wire at once.
 pub struct EventStream<'a> {
-    socket: &'a std::net::TcpStream,
+    socket: &'a TcpStream,
+    /// HTTP/1.0 has no chunks.
+    chunked: bool,
+    buffer: Vec<u8>,
+    written: u64,
+    broken: bool,
 }
 
-impl EventStream<'_> {
-    /// Writes one event, with the id that a client sends back to resume.
+impl<'a> EventStream<'a> {
+    pub(super) fn new(socket: &'a TcpStream, chunked: bool) -> Self {
+        Self { socket, chunked, buffer: Vec::new(), written: 0, broken: false }
+    }
+
+    /// Writes one event, with the id that a client sends back to resume. It fails at once when
+    /// the client is gone.
     pub fn event(&mut self, id: Option<u64>, data: &str) -> io::Result<()> {
-        let _ = (id, data);
-        Ok(())
+        self.begin();
+        if let Some(id) = id {
+            writeln!(self.buffer, "id: {id}")?;
+        }
+        for line in data.split(['\n', '\r']) {
+            self.line(b"data: ", line);
+        }
+        self.send()
     }
 
     /// Writes a comment, which clients ignore; it keeps the stream alive.
     pub fn comment(&mut self, text: &str) -> io::Result<()> {
-        let _ = text;
-        Ok(())
+        self.begin();
+        for line in text.split(['\n', '\r']) {
+            self.line(b": ", line);
+        }
+        self.send()
     }
 
     /// The connection, to watch for the client's departure.
@@ -26,4 +55,60 @@ impl EventStream<'_> {
     pub fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+
+    fn begin(&mut self) {
+        self.buffer.clear();
+        self.buffer.resize(SIZE_LINE, b' ');
+    }
+
+    fn line(&mut self, name: &[u8], text: &str) {
+        self.buffer.extend_from_slice(name);
+        self.buffer.extend_from_slice(text.as_bytes());
+        self.buffer.push(b'\n');
+    }
+
+    /// Ends the event and writes it.
+    fn send(&mut self) -> io::Result<()> {
+        self.buffer.push(b'\n');
+        let mut start = SIZE_LINE;
+        if self.chunked {
+            let size = format!("{:x}\r\n", self.buffer.len() - SIZE_LINE);
+            start -= size.len();
+            self.buffer[start..SIZE_LINE].copy_from_slice(size.as_bytes());
+            self.buffer.extend_from_slice(b"\r\n");
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let result = self.write(&buffer[start..]);
+        if buffer.capacity() <= KEPT {
+            self.buffer = buffer;
+        }
+        result
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.broken || has_departed(self.socket) {
+            self.broken = true;
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"));
+        }
+        let result = self.socket.write_all(bytes);
+        match result {
+            Ok(()) => self.written += bytes.len() as u64,
+            Err(_) => self.broken = true,
+        }
+        result
+    }
+
+    /// Ends the stream with its last chunk. Returns the bytes written, and whether another
+    /// request can follow.
+    pub(super) fn finish(mut self) -> (u64, bool) {
+        let ended = self.chunked && !self.broken && self.write(b"0\r\n\r\n").is_ok();
+        (self.written, ended)
+    }
+}
+
+/// Whether the peer has gone or will send no more, which for a stream is the same.
+fn has_departed(socket: &TcpStream) -> bool {
+    let mut watched = [PollFd::new(socket, PollFlags::RDHUP)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    !matches!(rustix::event::poll(&mut watched, Some(&now)), Ok(0) | Err(_))
 }

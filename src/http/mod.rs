@@ -3,7 +3,13 @@
 //! One connection, one thread of a pool. Everything that comes from outside is bounded in size
 //! and in time before it is kept. This room knows nothing of sessions, routes or credentials.
 
+mod accept;
+pub mod body;
+mod connection;
 mod events;
+pub mod head;
+mod input;
+mod pool;
 mod request;
 mod response;
 mod server;
@@ -13,7 +19,8 @@ use std::io;
 use crate::error::Problem;
 
 pub use events::EventStream;
-pub use request::{Request, Upgraded, Version};
+pub use head::Version;
+pub use request::{Request, Upgraded};
 pub use response::Response;
 pub use server::{Gauge, Running, Server};
 pub use tiny_http::Method;

@@ -1,4 +1,4 @@
-//! A request as the service sees it.
+//! A request as the service sees it, and a connection that left HTTP.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,134 +7,143 @@ use std::sync::Arc;
 
 use tiny_http::Method;
 
+use super::body::Body;
+use super::head::{Head, Version};
+use super::input::Input;
+use super::server::Link;
+use crate::config::Limits;
 use crate::error::Problem;
-
-/// The version of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// HTTP/1.0: no chunks, no `100 Continue`, closed after the answer.
-    Http10,
-    /// HTTP/1.1.
-    Http11,
-}
 
 /// A request whose head is read and checked; its body is read when asked for.
 pub struct Request<'a> {
-    socket: &'a TcpStream,
-    method: Method,
-    peer: SocketAddr,
-    id: u64,
+    pub(super) head: &'a Head,
+    pub(super) body: &'a mut Body,
+    pub(super) input: &'a mut Input,
+    pub(super) limits: &'a Limits,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) id: u64,
 }
 
 impl Request<'_> {
     /// The method.
     #[must_use]
     pub fn method(&self) -> &Method {
-        &self.method
+        &self.head.method
     }
 
     /// The path of the target as it came, percent-encoded, without the query; `*` with OPTIONS.
     #[must_use]
     pub fn path(&self) -> &str {
-        ""
+        self.head.path()
     }
 
     /// What follows the target's first `?`.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
-        None
+        self.head.query()
     }
 
     /// The value of a field that came exactly once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let _ = name;
-        None
+        let mut values =
+            self.headers().filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, v)| v);
+        values.next().filter(|_| values.next().is_none())
     }
 
-    /// All fields in the order they came.
+    /// All fields in the order they came. Bytes that are not UTF-8 are replaced.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        std::iter::empty()
+        self.head.fields()
     }
 
-    /// The authority that was asked: `Host`, or that of an absolute-form target. `None` only in
-    /// HTTP/1.0.
+    /// The authority that was asked: that of an absolute-form target, else `Host`; they never
+    /// differ (RFC 9112, section 3.2). `None` only in HTTP/1.0; it may be empty.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        None
+        self.head.host()
     }
 
     /// The version.
     #[must_use]
     pub fn version(&self) -> Version {
-        Version::Http11
+        self.head.version
     }
 
-    /// The client's address.
+    /// The client's address; one of IPv4 is never written as IPv6.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// The address the connection came in on.
+    /// The address the connection came in on; one of IPv4 is never written as IPv6.
     #[must_use]
     pub fn local(&self) -> SocketAddr {
-        self.peer
+        self.local
     }
 
-    /// The media type of the body, without parameters, as it came.
+    /// The media type of the body as it came, without its parameters.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
-        None
+        let value = self.header("content-type")?;
+        Some(value.split_once(';').map_or(value, |(media, _)| media).trim_ascii())
     }
 
-    /// Reads the body, within its bounds of size and time. A second call gives an empty one.
+    /// Reads the body, within its bounds of size and time; `100 Continue` goes out first where
+    /// the client waits for it. A second call gives an empty body. After a failure the
+    /// connection is closed behind the answer.
     pub fn body(&mut self) -> Result<Vec<u8>, Problem> {
-        Ok(Vec::new())
+        self.body.read(self.input, self.limits)
     }
 
     /// The connection, to watch for the client's departure.
     #[must_use]
     pub fn socket(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.input.stream().as_fd()
     }
 
-    /// A number that no other request of this process has.
+    /// A number that no other request to this server has.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
     }
 }
 
-/// A connection that speaks another protocol now.
+/// A connection that speaks another protocol now. It reads and writes as the socket does, after
+/// what had come in already; its write time-out stays, a read time-out it has none.
 pub struct Upgraded {
-    stream: Arc<TcpStream>,
+    link: Arc<Link>,
     read: Vec<u8>,
 }
 
 impl Upgraded {
-    /// The connection itself, for time-outs, polling and shutting down.
+    pub(super) fn new(link: Arc<Link>, read: Vec<u8>) -> Self {
+        Self { link, read }
+    }
+
+    /// The socket itself, for time-outs, polling and shutting down. Reading from it misses what
+    /// had come in already.
     #[must_use]
-    pub fn stream(&self) -> &Arc<TcpStream> {
-        &self.stream
+    pub fn stream(&self) -> &TcpStream {
+        &self.link.stream
     }
 }
 
 impl Read for Upgraded {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.read.is_empty() {
-            return (&*self.stream).read(out);
+            return self.stream().read(out);
         }
-        let n = self.read.len().min(out.len());
-        out[..n].copy_from_slice(&self.read[..n]);
-        self.read.drain(..n);
-        Ok(n)
+        let count = self.read.len().min(out.len());
+        out[..count].copy_from_slice(&self.read[..count]);
+        self.read.drain(..count);
+        Ok(count)
     }
 }
 
 impl Write for Upgraded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self.stream).write(bytes)
+        self.stream().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

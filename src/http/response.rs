@@ -1,10 +1,23 @@
-//! Whole responses.
+//! Whole responses, and the heads of all answers.
+//!
+//! Heads are printed by `tiny_http::Response::raw_print`. It is kept from its known faults here:
+//! it gets no field with CR, LF or NUL, only bodies of known length, never the client's fields,
+//! and what it leaves out (`Connection`, `Upgrade`) or should not say (the length of an answer
+//! that has none) is mended behind it.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use tiny_http::{HTTPVersion, Header, StatusCode};
 
 use crate::error::Problem;
+
+/// A body up to this size goes out in one write with its head.
+const JOINED: usize = 16 * 1024;
 
 /// A whole response.
 #[derive(Debug, Clone)]
@@ -12,6 +25,17 @@ pub struct Response {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Cow<'static, [u8]>,
+}
+
+/// How an answer's end is told (RFC 9112, section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// By `Content-Length`, where its status has a body at all.
+    Length,
+    /// By a last chunk.
+    Chunks,
+    /// By the end of the connection.
+    Connection,
 }
 
 impl Response {
@@ -38,17 +62,17 @@ impl Response {
     /// A failure as `application/problem+json` (RFC 9457), with `Retry-After` where it has one.
     #[must_use]
     pub fn problem(problem: &Problem) -> Self {
-        let mut response = Self::new(problem.code.status())
-            .header("Content-Type", "application/problem+json")
-            .body(problem.to_json().to_string().into_bytes());
-        if let Some(seconds) = problem.retry_after {
-            response = response.header("Retry-After", seconds.to_string());
+        let response = Self::json(problem.code.status(), &problem.to_json())
+            .header("Content-Type", "application/problem+json");
+        match problem.retry_after {
+            Some(seconds) => response.header("Retry-After", seconds.to_string()),
+            None => response,
         }
-        response
     }
 
-    /// The same response with one more field. A value with control characters or beyond ASCII
-    /// is left out and logged: it would be a hole in the framing.
+    /// The same response with one more field; a second `Content-Type` takes the first one's
+    /// place. A value with control characters or beyond ASCII would break the framing: it is
+    /// left out, and logged.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -68,15 +92,165 @@ impl Response {
         self.status
     }
 
-    /// The first value of a field.
+    /// The last value of a field.
     #[must_use]
     pub fn header_value(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        let mut fields = self.headers.iter().rev();
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
     /// The body.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Writes it, in one write where it is small. `buffer` is scratch space. Returns the number
+    /// of bytes.
+    pub(super) fn write(
+        &self,
+        socket: &TcpStream,
+        buffer: &mut Vec<u8>,
+        head_only: bool,
+        close: bool,
+    ) -> io::Result<u64> {
+        let mut socket = socket;
+        self.print_head(buffer, End::Length, close)?;
+        let body: &[u8] = if head_only || !has_body(self.status) { &[] } else { &self.body };
+        let joined = body.len() <= JOINED;
+        if joined {
+            buffer.extend_from_slice(body);
+        }
+        socket.write_all(buffer)?;
+        if joined {
+            return Ok(buffer.len() as u64);
+        }
+        socket.write_all(body)?;
+        Ok((buffer.len() + body.len()) as u64)
+    }
+
+    /// Prints the head into the emptied buffer.
+    pub(super) fn print_head(&self, buffer: &mut Vec<u8>, end: End, close: bool) -> io::Result<()> {
+        buffer.clear();
+        let mut headers = Vec::with_capacity(self.headers.len() + 2);
+        headers.push(with_date(|date| header("Date", date)));
+        headers.push(header("Server", "opencode"));
+        headers.extend(self.headers.iter().map(|(name, value)| header(name, value)));
+        let (status, length) = (StatusCode(self.status), Some(self.body.len()));
+        let headers = headers.into_iter().flatten().collect();
+        tiny_http::Response::new(status, headers, io::empty(), length, None)
+            .with_chunked_threshold(usize::MAX)
+            .raw_print(&mut *buffer, HTTPVersion(1, 1), &[], true, None)?;
+
+        buffer.truncate(buffer.len() - b"\r\n".len());
+        if end != End::Length || !has_body(self.status) {
+            // The length is the last field that `raw_print` writes.
+            let field = b"Content-Length: ";
+            if let Some(start) = buffer.windows(field.len()).rposition(|part| part == field) {
+                buffer.truncate(start);
+            }
+        }
+        if end == End::Chunks {
+            buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        let upgrade = self.header_value("Upgrade").filter(|value| is_printable(value));
+        if let Some(protocol) = upgrade {
+            write!(buffer, "Upgrade: {protocol}\r\n")?;
+        }
+        buffer.extend_from_slice(match (close, upgrade) {
+            (true, Some(_)) => b"Connection: close, upgrade\r\n\r\n",
+            (true, None) => b"Connection: close\r\n\r\n",
+            (false, Some(_)) => b"Connection: upgrade\r\n\r\n",
+            (false, None) => b"\r\n",
+        });
+        Ok(())
+    }
+}
+
+/// Whether answers with this status have a body and a length (RFC 9110, sections 8.6 and 15).
+fn has_body(status: u16) -> bool {
+    !matches!(status, 100..=199 | 204 | 304)
+}
+
+/// A field for `tiny_http`, which would let CR and LF through.
+fn header(name: &str, value: &str) -> Option<Header> {
+    let header = is_printable(value).then(|| Header::from_bytes(name, value).ok()).flatten();
+    if header.is_none() {
+        log::error!("the field {name} of an answer is left out: its value cannot stand in a head");
+    }
+    header
+}
+
+fn is_printable(value: &str) -> bool {
+    value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+}
+
+/// The time of day for `Date`, printed once a second (RFC 9110, section 6.6.1).
+fn with_date<T>(use_it: impl FnOnce(&str) -> T) -> T {
+    thread_local! {
+        static DATE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    }
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    DATE.with_borrow_mut(|(printed, text)| {
+        if *printed != seconds {
+            *text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+            *printed = seconds;
+        }
+        use_it(text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(response: &Response, end: End, close: bool) -> String {
+        let mut buffer = Vec::new();
+        response.print_head(&mut buffer, end, close).unwrap();
+        let text = String::from_utf8(buffer).unwrap();
+        assert!(text.ends_with("\r\n\r\n") && text.matches("\r\n\r\n").count() == 1, "{text}");
+        assert!(text.contains("\r\nDate: "), "{text}");
+        text
+    }
+
+    #[test]
+    fn values_that_would_break_the_framing_are_left_out() {
+        for value in ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "a\0b", "ä"] {
+            let text = head(&Response::new(200).header("X-Name", value), End::Length, false);
+            assert!(!text.contains("X-Name") && !text.contains("Set-Cookie"), "{text}");
+            let text = head(&Response::new(426).header("Upgrade", value), End::Length, false);
+            assert!(!text.contains("Upgrade: ") && !text.contains("Set-Cookie"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_told_where_there_is_one() {
+        let response = |status| Response::new(status).body(&b"four"[..]);
+        assert!(
+            head(&response(200), End::Length, true)
+                .contains("Content-Length: 4\r\nConnection: close")
+        );
+        for status in [101, 204, 304] {
+            assert!(!head(&response(status), End::Length, false).contains("Content-Length"));
+        }
+        let chunks = head(&Response::new(200), End::Chunks, false);
+        assert!(
+            chunks.contains("Transfer-Encoding: chunked") && !chunks.contains("Content-Length")
+        );
+        let rest = head(&Response::new(200), End::Connection, true);
+        assert!(!rest.contains("Transfer-Encoding") && !rest.contains("Content-Length"));
+    }
+
+    #[test]
+    fn a_large_body_keeps_its_length() {
+        let text = head(&Response::new(200).body(vec![b'x'; 100_000]), End::Length, false);
+        assert!(text.contains("Content-Length: 100000") && !text.contains("chunked"), "{text}");
+    }
+
+    #[test]
+    fn an_upgrade_is_named_in_connection() {
+        let upgrade = Response::new(101).header("Upgrade", "websocket");
+        let text = head(&upgrade, End::Length, false);
+        assert!(text.contains("Upgrade: websocket\r\nConnection: upgrade\r\n"), "{text}");
     }
 }

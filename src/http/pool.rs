@@ -1,0 +1,105 @@
+//! The threads of the connections: one each, started when needed and kept for a while.
+//!
+//! A connection goes to a thread that waits at this instant, else to a new one; none ever queues
+//! behind a busy thread. This module does not know what a connection is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// Enough for a debug build to parse the deepest JSON allowed. Only touched pages count.
+const STACK: usize = 512 * 1024;
+/// How long a thread waits for its next connection.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long a connection waits when there are as many threads as connections are allowed: one
+/// of them has just ended its connection and is about to wait.
+const TURNOVER: Duration = Duration::from_secs(1);
+
+/// The work of one thread, until a connection ends.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads, owned by the one that accepts.
+pub(super) struct Pool {
+    /// Holds nothing: a job passes only to a thread that waits.
+    sender: Sender<Job>,
+    receiver: Receiver<Job>,
+    threads: Vec<JoinHandle<()>>,
+    limit: usize,
+    /// The number of threads at which those that ended are joined.
+    sweep_at: usize,
+    started: u64,
+}
+
+impl Pool {
+    pub(super) fn new(limit: usize) -> Self {
+        let (sender, receiver) = bounded(0);
+        Self { sender, receiver, threads: Vec::new(), limit, sweep_at: 16, started: 0 }
+    }
+
+    /// Hands a job to a thread, or gives it back when there is none and none can be started.
+    pub(super) fn hand_over(&mut self, job: Job) -> Result<(), Job> {
+        let Err(refused) = self.sender.try_send(job) else { return Ok(()) };
+        if self.threads.len() >= self.sweep_at.min(self.limit) {
+            self.sweep();
+        }
+        if self.threads.len() >= self.limit {
+            let waited = self.sender.send_timeout(refused.into_inner(), TURNOVER);
+            return waited.map_err(crossbeam_channel::SendTimeoutError::into_inner);
+        }
+        self.start(refused.into_inner())
+    }
+
+    fn start(&mut self, job: Job) -> Result<(), Job> {
+        // The job stays in reach in case the thread cannot be started.
+        let slot = Arc::new(Mutex::new(Some(job)));
+        let take =
+            |slot: &Mutex<Option<Job>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (first, receiver) = (slot.clone(), self.receiver.clone());
+        let name = format!("http-{}", self.started);
+        let thread = Builder::new().name(name).stack_size(STACK).spawn(move || {
+            let mut job = take(&first);
+            while let Some(work) = job {
+                work();
+                job = receiver.recv_timeout(IDLE).ok();
+            }
+        });
+        match thread {
+            Ok(thread) => {
+                self.threads.push(thread);
+                self.started += 1;
+                Ok(())
+            }
+            Err(_) => take(&slot).map_or(Ok(()), Err),
+        }
+    }
+
+    /// Joins the threads that ended.
+    fn sweep(&mut self) {
+        let (ended, running) = self.threads.drain(..).partition(JoinHandle::is_finished);
+        self.threads = running;
+        join(ended);
+        self.sweep_at = (self.threads.len() * 2).max(16);
+    }
+
+    /// Sends the waiting threads home and joins them: all of them, or, where some may not end,
+    /// those that have ended.
+    pub(super) fn end(mut self, all: bool) {
+        if !all {
+            self.sweep();
+        }
+        let Self { sender, threads, .. } = self;
+        drop(sender);
+        if all {
+            join(threads);
+        }
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        // A panic beyond the guards of a request has been printed, and took one connection.
+        let _ = thread.join();
+    }
+}
