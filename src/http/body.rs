@@ -250,3 +250,6 @@ fn too_large(limit: usize) -> Problem {
 fn bad(detail: &str) -> Problem {
     Problem::new(Code::BadRequest, detail)
 }
+
+#[cfg(test)]
+mod tests;

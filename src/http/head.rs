@@ -338,8 +338,10 @@ pub(super) fn is_token(byte: u8) -> bool {
 /// 505 where the request line names another version of HTTP, 400 where it names none.
 fn wrong_version(bytes: &[u8]) -> Problem {
     let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let word = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    if word.starts_with(b"HTTP/") {
+    let words: Vec<_> = line.split(|&byte| byte == b' ').collect();
+    if let [_, _, version] = words[..]
+        && version.starts_with(b"HTTP/")
+    {
         Problem::new(Code::HttpVersion, "This server speaks HTTP/1.1 and HTTP/1.0.")
     } else {
         bad("The request line names no version of HTTP.")
@@ -349,3 +351,6 @@ fn wrong_version(bytes: &[u8]) -> Problem {
 fn bad(detail: &str) -> Problem {
     Problem::new(Code::BadRequest, detail)
 }
+
+#[cfg(test)]
+mod tests;
