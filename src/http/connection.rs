@@ -90,17 +90,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for the next request and reads its head. The deadline of a head is counted from its
-    /// first byte and never moves.
+    /// Waits for the next request and reads its head. The deadline of a head is counted from the
+    /// first byte that comes and never moves.
     fn arrival(&mut self, patience: Duration) -> Arrival {
         let limits = &self.seat.shared.limits;
         let (most, time) = (limits.head_bytes, limits.head_time);
         let mut deadline = None;
         let mut scan = Scan::default();
         loop {
+            if deadline.is_none() && !self.input.bytes().is_empty() {
+                deadline = Some(Instant::now() + time);
+            }
             if scan.is_new() {
-                // Empty lines before a request are forgiven (RFC 9112, section 2.2), within the
-                // deadline that they started.
+                // Empty lines before a request are forgiven (RFC 9112, section 2.2).
                 while self.input.bytes().starts_with(b"\r\n") {
                     self.input.consume(2);
                 }
@@ -121,9 +123,6 @@ impl Connection {
                 Err(problem) => return Arrival::Refused(problem),
             }
             let begun = !bytes.is_empty();
-            if begun && deadline.is_none() {
-                deadline = Some(Instant::now() + time);
-            }
             let came = match deadline {
                 Some(deadline) => self.input.fill(Wait::Until(deadline)),
                 None => self.rest(patience),

@@ -31,8 +31,9 @@ pub trait Service: Send + Sync + 'static {
     fn answer(&self, request: &mut Request<'_>) -> Answer;
 
     /// Dresses a refusal that this layer raises itself while the head is known: 413 for a
-    /// declared length over the limit, 417, and the 500 of a panic. A service adds to it what
-    /// it adds to all its answers, CORS fields for one; it may not read the body.
+    /// declared length over the limit, 417, and the 500 of a panic. A service adds what it adds
+    /// to all its answers, CORS fields for one. What is no request at all (400, 408 of a head,
+    /// 431, 505) and a connection too many (503) are answered without it.
     fn refused(&self, request: &Request<'_>, problem: &Problem) -> Response {
         let _ = request;
         Response::problem(problem)

@@ -103,3 +103,44 @@ fn join(threads: Vec<JoinHandle<()>>) {
         let _ = thread.join();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_is_used_again_and_again() {
+        let mut pool = Pool::new(1);
+        let (told, tells) = bounded(100);
+        for _ in 0..100 {
+            let told = told.clone();
+            let job = Box::new(move || told.send(std::thread::current().id()).unwrap());
+            assert!(pool.hand_over(job).is_ok());
+        }
+        drop(told);
+        let mut threads: Vec<_> = tells.iter().collect();
+        assert_eq!(threads.len(), 100);
+        threads.dedup();
+        assert_eq!((threads.len(), pool.threads.len()), (1, 1));
+        pool.end(true);
+    }
+
+    #[test]
+    fn no_job_waits_behind_a_busy_thread() {
+        let mut pool = Pool::new(50);
+        let (arrive, arrived) = bounded(50);
+        let (leave, left) = bounded::<()>(0);
+        for _ in 0..50 {
+            let (arrive, left) = (arrive.clone(), left.clone());
+            let job = Box::new(move || {
+                arrive.send(()).unwrap();
+                let _ = left.recv();
+            });
+            assert!(pool.hand_over(job).is_ok());
+        }
+        (0..50).for_each(|_| arrived.recv().unwrap());
+        assert!(pool.hand_over(Box::new(|| ())).is_err(), "a job beyond the limit comes back");
+        drop(leave);
+        pool.end(true);
+    }
+}

@@ -72,6 +72,7 @@ fn a_client_that_asks_first_is_told_to_continue() {
     assert_eq!((&reply.body[..], reply.field("Connection")), (&b"/ignored"[..], Some("close")));
     let refused = site.ask("POST /body HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n");
     assert_eq!((refused.status, refused.code().as_str()), (417, "expectation-failed"));
+    assert_eq!(refused.field("X-Dressed-For"), Some("/body"));
     site.assert_ends();
 }
 
@@ -152,6 +153,7 @@ fn a_panic_is_the_500_of_its_request_alone() {
     let site = Site::start(Limits::default());
     let reply = site.ask("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((reply.status, reply.code().as_str()), (500, "internal"));
+    assert_eq!(reply.field("X-Dressed-For"), Some("/panic"));
     let mut client = site.connect();
     client.send("GET /panic-events HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.reply().body, b"id: 1\ndata: {\"type\":\"text\"}\n\n");

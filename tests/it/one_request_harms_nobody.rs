@@ -92,6 +92,20 @@ fn a_trickle_does_not_move_the_deadline() {
 }
 
 #[test]
+fn empty_lines_do_not_keep_a_connection() {
+    let site = Site::start(short());
+    let mut client = site.connect();
+    client.stream().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let since = std::time::Instant::now();
+    client.send("\r\n");
+    while std::io::Read::read(&mut client.stream(), &mut [0; 16]).is_err() {
+        client.send("\r\n");
+        assert!(since.elapsed() < PATIENCE, "still there");
+    }
+    site.assert_ends();
+}
+
+#[test]
 fn a_client_that_never_asks_is_left_without_a_word() {
     let site = Site::start(short());
     assert_eq!(site.connect().rest(), b"");
@@ -105,6 +119,7 @@ fn a_client_that_never_asks_is_left_without_a_word() {
 #[test]
 fn endless_lines_cost_bounded_bytes() {
     let site = Site::start(Limits::default());
+    let flood = vec![b'1'; 64 * 1024];
     for (begin, status) in [
         ("GET / HTTP/1.1\r\nHost: a\r\nX-Long: ", 431),
         ("GET /", 431),
@@ -115,7 +130,7 @@ fn endless_lines_cost_bounded_bytes() {
         let mut client = site.connect();
         client.send(begin);
         for _ in 0..64 {
-            client.send([b'1'; 64 * 1024]);
+            client.send(&flood);
         }
         assert_eq!(client.reply().status, status, "{begin}");
         assert_eq!(client.rest(), b"", "{begin}");
@@ -208,10 +223,10 @@ fn a_body_nobody_reads_is_not_the_next_request() {
     let site = Site::start(Limits::default());
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
     let next = "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let size = smuggled.len();
+    let length = smuggled.len();
     for body in [
-        format!("Content-Length: {size}\r\n\r\n{smuggled}"),
-        format!("Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n{smuggled}\r\n0\r\n\r\n"),
+        format!("Content-Length: {length}\r\n\r\n{smuggled}"),
+        format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{smuggled}\r\n0\r\n\r\n"),
     ] {
         let mut client = site.connect();
         client.send(format!("POST /ignored HTTP/1.1\r\nHost: a\r\n{body}{next}"));

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use opencode::config::Limits;
+use opencode::error::Problem;
 use opencode::http::{Answer, Request, Response, Running, Server, Service};
 use serde_json::{Value, json};
 
@@ -105,6 +106,10 @@ impl Service for Simple {
             }
             path => Response::new(200).body(path.to_owned().into_bytes()),
         })
+    }
+
+    fn refused(&self, request: &Request<'_>, problem: &Problem) -> Response {
+        Response::problem(problem).header("X-Dressed-For", request.path())
     }
 }
 

@@ -6,8 +6,11 @@ use super::*;
 
 const LIMIT: usize = 1000;
 
-/// Decodes pieces one after the other: the body, and what lies behind its end in the last piece.
-fn decode(framing: Framing, pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Problem> {
+/// A body, and what lies behind its end.
+type Read = Option<(Vec<u8>, Vec<u8>)>;
+
+/// Decodes pieces one after the other.
+fn decode(framing: Framing, pieces: &[&[u8]]) -> Result<Read, Problem> {
     let (mut decoder, mut body) = (Decoder::new(framing), Vec::new());
     for (n, piece) in pieces.iter().enumerate() {
         let taken = decoder.decode(piece, &mut body, LIMIT)?;
@@ -20,7 +23,7 @@ fn decode(framing: Framing, pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, Vec<u8>
     Ok(None)
 }
 
-fn chunked(text: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>, Problem> {
+fn chunked(text: &str) -> Result<Read, Problem> {
     decode(Framing::Chunked, &[text.as_bytes()])
 }
 

@@ -167,7 +167,7 @@ fn other_versions_are_named_as_such() {
 #[test]
 fn fields_are_counted() {
     let with = |count: usize| {
-        let fields: String = (1..count).map(|n| format!("x-{n}: 1\r\n")).collect();
+        let fields = "x: 1\r\n".repeat(count - 1);
         whole(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"))
     };
     assert_eq!(with(FIELDS).unwrap().fields().count(), FIELDS);
