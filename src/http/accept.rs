@@ -45,7 +45,7 @@ impl Acceptor {
         waker: Arc<Waker>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        let pool = Pool::new(shared.limits.connections);
+        let pool = Pool::new(shared.limits.connections, waker.clone());
         let refused = VecDeque::new();
         Ok(Self { listener, shared, waker, pool, refused, accepted: 0, failing: false })
     }
@@ -101,7 +101,8 @@ impl Acceptor {
         self.refused.push_back((Instant::now() + FAREWELL, stream));
     }
 
-    /// Waits for the next connection, or only rests; either way the server's stop wakes it.
+    /// Waits for the next connection, or only rests; either way the server's stop and a thread
+    /// that ends wake it.
     fn wait(&mut self, listen: bool) {
         let now = Instant::now();
         while self.refused.front().is_some_and(|(due, _)| *due <= now)
@@ -117,6 +118,10 @@ impl Acceptor {
         let watched = if listen { &mut fds[..] } else { &mut fds[..1] };
         // It only fails for a moment (EINTR, ENOMEM), and then the loop looks again.
         let _ = rustix::event::poll(watched, timeout.as_ref());
+        if !fds[0].revents().is_empty() {
+            self.waker.clear();
+            self.pool.join_left();
+        }
     }
 }
 

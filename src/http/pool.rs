@@ -3,11 +3,14 @@
 //! A connection goes to a thread that waits at this instant, else to a new one; none ever queues
 //! behind a busy thread. This module does not know what a connection is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::os::Waker;
 
 /// Enough for a debug build to parse the deepest JSON allowed. Only touched pages count.
 const STACK: usize = 512 * 1024;
@@ -25,25 +28,41 @@ pub(super) struct Pool {
     /// Holds nothing: a job passes only to a thread that waits.
     sender: Sender<Job>,
     receiver: Receiver<Job>,
-    threads: Vec<JoinHandle<()>>,
+    threads: HashMap<u64, JoinHandle<()>>,
     limit: usize,
-    /// The number of threads at which those that ended are joined.
-    sweep_at: usize,
     started: u64,
+    /// The threads that end, each by its own word.
+    left: Arc<Mutex<Vec<u64>>>,
+    waker: Arc<Waker>,
+}
+
+/// Says that a thread ends, a panic included.
+struct Leave {
+    id: u64,
+    left: Arc<Mutex<Vec<u64>>>,
+    waker: Arc<Waker>,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        lock(&self.left).push(self.id);
+        self.waker.wake();
+    }
 }
 
 impl Pool {
-    pub(super) fn new(limit: usize) -> Self {
+    /// No threads, and room for `limit`. The waker is woken when one ends, and then
+    /// [`Pool::join_left`] is to be called: a thread that is not joined keeps its stack.
+    pub(super) fn new(limit: usize, waker: Arc<Waker>) -> Self {
         let (sender, receiver) = bounded(0);
-        Self { sender, receiver, threads: Vec::new(), limit, sweep_at: 16, started: 0 }
+        let (threads, left) = (HashMap::new(), Arc::default());
+        Self { sender, receiver, threads, limit, started: 0, left, waker }
     }
 
     /// Hands a job to a thread, or gives it back when there is none and none can be started.
     pub(super) fn hand_over(&mut self, job: Job) -> Result<(), Job> {
         let Err(refused) = self.sender.try_send(job) else { return Ok(()) };
-        if self.threads.len() >= self.sweep_at.min(self.limit) {
-            self.sweep();
-        }
+        self.join_left();
         if self.threads.len() >= self.limit {
             let waited = self.sender.send_timeout(refused.into_inner(), TURNOVER);
             return waited.map_err(crossbeam_channel::SendTimeoutError::into_inner);
@@ -54,54 +73,57 @@ impl Pool {
     fn start(&mut self, job: Job) -> Result<(), Job> {
         // The job stays in reach in case the thread cannot be started.
         let slot = Arc::new(Mutex::new(Some(job)));
-        let take =
-            |slot: &Mutex<Option<Job>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (first, receiver) = (slot.clone(), self.receiver.clone());
-        let name = format!("http-{}", self.started);
-        let thread = Builder::new().name(name).stack_size(STACK).spawn(move || {
-            let mut job = take(&first);
+        let id = self.started;
+        let leave = Leave { id, left: self.left.clone(), waker: self.waker.clone() };
+        let builder = Builder::new().name(format!("http-{id}")).stack_size(STACK);
+        let thread = builder.spawn(move || {
+            let _leave = leave;
+            let mut job = lock(&first).take();
             while let Some(work) = job {
                 work();
                 job = receiver.recv_timeout(IDLE).ok();
             }
         });
+        self.started += 1;
         match thread {
             Ok(thread) => {
-                self.threads.push(thread);
-                self.started += 1;
+                self.threads.insert(id, thread);
                 Ok(())
             }
-            Err(_) => take(&slot).map_or(Ok(()), Err),
+            Err(_) => lock(&slot).take().map_or(Ok(()), Err),
         }
     }
 
-    /// Joins the threads that ended.
-    fn sweep(&mut self) {
-        let (ended, running) = self.threads.drain(..).partition(JoinHandle::is_finished);
-        self.threads = running;
-        join(ended);
-        self.sweep_at = (self.threads.len() * 2).max(16);
+    /// Joins the threads that have said that they end.
+    pub(super) fn join_left(&mut self) {
+        let left = std::mem::take(&mut *lock(&self.left));
+        for id in left {
+            if let Some(thread) = self.threads.remove(&id) {
+                join(thread);
+            }
+        }
     }
 
     /// Sends the waiting threads home and joins them: all of them, or, where some may not end,
     /// those that have ended.
     pub(super) fn end(mut self, all: bool) {
-        if !all {
-            self.sweep();
-        }
+        self.join_left();
         let Self { sender, threads, .. } = self;
         drop(sender);
         if all {
-            join(threads);
+            threads.into_values().for_each(join);
         }
     }
 }
 
-fn join(threads: Vec<JoinHandle<()>>) {
-    for thread in threads {
-        // A panic beyond the guards of a request has been printed, and took one connection.
-        let _ = thread.join();
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn join(thread: JoinHandle<()>) {
+    // A panic beyond the guards of a request has been printed, and took one connection.
+    let _ = thread.join();
 }
 
 #[cfg(test)]
@@ -110,7 +132,7 @@ mod tests {
 
     #[test]
     fn one_thread_is_used_again_and_again() {
-        let mut pool = Pool::new(1);
+        let mut pool = Pool::new(1, Arc::new(Waker::new().unwrap()));
         let (told, tells) = bounded(100);
         for _ in 0..100 {
             let told = told.clone();
@@ -127,7 +149,7 @@ mod tests {
 
     #[test]
     fn no_job_waits_behind_a_busy_thread() {
-        let mut pool = Pool::new(50);
+        let mut pool = Pool::new(50, Arc::new(Waker::new().unwrap()));
         let (arrive, arrived) = bounded(50);
         let (leave, left) = bounded::<()>(0);
         for _ in 0..50 {

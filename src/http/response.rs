@@ -132,15 +132,16 @@ impl Response {
     /// Prints the head into the emptied buffer.
     pub(super) fn print_head(&self, buffer: &mut Vec<u8>, end: End, close: bool) -> io::Result<()> {
         buffer.clear();
-        let mut headers = Vec::with_capacity(self.headers.len() + 2);
-        headers.push(with_date(|date| header("Date", date)));
-        headers.push(header("Server", "opencode"));
-        headers.extend(self.headers.iter().map(|(name, value)| header(name, value)));
         let (status, length) = (StatusCode(self.status), Some(self.body.len()));
-        let headers = headers.into_iter().flatten().collect();
-        tiny_http::Response::new(status, headers, io::empty(), length, None)
-            .with_chunked_threshold(usize::MAX)
-            .raw_print(&mut *buffer, HTTPVersion(1, 1), &[], true, None)?;
+        let mut printed = tiny_http::Response::new(status, Vec::new(), io::empty(), length, None)
+            .with_chunked_threshold(usize::MAX);
+        let own = [with_date(|date| header("Date", date)), header("Server", "opencode")];
+        // The body's own length is the only one: a field would override it.
+        let given =
+            self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("Content-Length"));
+        let given = given.map(|(name, value)| header(name, value));
+        own.into_iter().chain(given).flatten().for_each(|header| printed.add_header(header));
+        printed.raw_print(&mut *buffer, HTTPVersion(1, 1), &[], true, None)?;
 
         buffer.truncate(buffer.len() - b"\r\n".len());
         if end != End::Length || !has_body(self.status) {
@@ -239,6 +240,17 @@ mod tests {
         );
         let rest = head(&Response::new(200), End::Connection, true);
         assert!(!rest.contains("Transfer-Encoding") && !rest.contains("Content-Length"));
+    }
+
+    #[test]
+    fn no_field_overrides_the_framing() {
+        let response = Response::new(200)
+            .header("content-length", "9")
+            .header("Transfer-Encoding", "chunked")
+            .header("Connection", "keep-alive");
+        let text = head(&response, End::Length, true);
+        assert!(text.ends_with("Content-Length: 0\r\nConnection: close\r\n\r\n"), "{text}");
+        assert!(!text.contains("chunked") && !text.contains("keep-alive"), "{text}");
     }
 
     #[test]
