@@ -1,6 +1,6 @@
 //! The request body: a decoder of its framing, and reading it within its bounds.
 //!
-//! [`Decoder`] is pure, so that it can be fuzzed; [`Body`] feeds it from a connection.
+//! [`Decoder`] is pure, so that it can be fuzzed; `Body` feeds it from a connection.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};

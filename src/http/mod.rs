@@ -2,6 +2,8 @@
 //!
 //! One connection, one thread of a pool. Everything that comes from outside is bounded in size
 //! and in time before it is kept. This room knows nothing of sessions, routes or credentials.
+//! Reading order: [`Server`], `accept`, `pool`, `connection`, then what that calls. The parsers are
+//! public for the fuzz targets alone.
 
 mod accept;
 pub mod body;
