@@ -2,35 +2,40 @@
 //!
 //! The only module that reads the environment. The rest of the program reads plain data.
 
-use std::collections::BTreeMap;
+mod agents;
+mod credentials;
+mod decode;
+mod env;
+mod error;
+mod files;
+mod keys;
+mod layers;
+mod origin;
+mod permission;
+mod providers;
+mod server;
+mod settings;
+mod substitute;
+mod syntax;
+mod tree;
+mod twins;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-/// The process environment, read once at the start; tests make their own.
-#[derive(Debug, Clone, Default)]
-pub struct Env(BTreeMap<String, String>);
-
-impl Env {
-    /// The environment of this process; names and values that are not UTF-8 are left out.
-    #[must_use]
-    pub fn of_process() -> Self {
-        let text = |s: std::ffi::OsString| s.into_string().ok();
-        Self(std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect())
-    }
-
-    /// A variable's value; an empty one counts as absent.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-}
-
-impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Env {
-    fn from_iter<T: IntoIterator<Item = (K, V)>>(pairs: T) -> Self {
-        Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
-    }
-}
+pub use credentials::{Credentials, credentials};
+pub use env::{Env, data_dir};
+pub use error::{ConfigError, Issue};
+pub use layers::{Options, load};
+pub use origin::{ConfigFile, Origin, Scope};
+pub use server::parse_origin;
+pub use settings::Setting;
+pub use twins::{ServerFlags, TWINS, Twin};
 
 /// All settings, checked.
 #[derive(Debug, Clone, Default)]
@@ -45,12 +50,24 @@ pub struct Config {
     pub agents: BTreeMap<String, Agent>,
     /// Providers defined or changed by the configuration.
     pub providers: BTreeMap<String, Provider>,
+    /// Providers that are not to be used, whatever keys there are.
+    pub disabled_providers: Vec<String>,
+    /// The `permission` section as it stands, its shape checked; null where there is none.
+    pub permission: Value,
+    /// The same without what project files say: what the person set.
+    pub person_permission: Value,
     /// Paths or globs of further instruction files, relative to the project.
     pub instructions: Vec<String>,
+    /// Whether a project file named the `instructions`.
+    pub instructions_from_project: bool,
     /// Names of environment variables that `{env:}` used; no child process may see them.
     pub used_env: Vec<String>,
+    /// Those of them that a project file asked for.
+    pub project_env: BTreeSet<String>,
     /// What the person should know, each a sentence with file and line.
     pub warnings: Vec<String>,
+    /// Every setting with where it came from, secrets masked, in a fixed order.
+    pub settings: Vec<Setting>,
 }
 
 /// The `server` section.
@@ -156,11 +173,21 @@ pub struct Agent {
     pub tools: BTreeMap<String, bool>,
     /// Removes a built-in agent.
     pub disable: bool,
+    /// `primary`, `subagent` or `all`.
+    pub mode: Option<String>,
+    /// Sampling temperature.
+    pub temperature: Option<f64>,
+    /// Its own permissions over the general ones, their shape checked; null where there are none.
+    pub permission: Value,
+    /// The same without what project files say: what the person set.
+    pub person_permission: Value,
 }
 
 /// A provider as the configuration defines or changes it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Provider {
+    /// The npm package whose options and addresses these are.
+    pub npm: Option<String>,
     /// The protocol, told by `npm`.
     pub protocol: Option<Protocol>,
     /// A name for people.
@@ -173,6 +200,26 @@ pub struct Provider {
     pub headers: BTreeMap<String, String>,
     /// Models by the name they are asked for.
     pub models: BTreeMap<String, Model>,
+    /// Whether a project file chose `base_url`; until the project is trusted, such a provider
+    /// gets nothing that is the person's.
+    pub base_url_from_project: bool,
+    /// Whether `api_key` stands in a project file as it is, without `{env:}`.
+    pub api_key_from_project: bool,
+    /// The headers that stand in a project file as they are, without `{env:}`.
+    pub headers_from_project: BTreeSet<String>,
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider")
+            .field("npm", &self.npm)
+            .field("name", &self.name)
+            .field("base_url", &self.base_url.as_deref().map(settings::without_password))
+            .field("api_key", &self.api_key.as_ref().map(|_| settings::MASK))
+            .field("headers", &self.headers.keys())
+            .field("models", &self.models)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A wire protocol of a provider.
