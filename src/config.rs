@@ -2,6 +2,7 @@
 //!
 //! The only module that reads the environment. The rest of the program reads plain data.
 
+mod addresses;
 mod agents;
 mod credentials;
 mod decode;
@@ -28,12 +29,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+pub use addresses::parse_origin;
 pub use credentials::{Credentials, credentials};
 pub use env::{Env, data_dir};
 pub use error::{ConfigError, Issue};
 pub use layers::{Options, load};
 pub use origin::{ConfigFile, Origin, Scope};
-pub use server::parse_origin;
 pub use settings::Setting;
 pub use twins::{ServerFlags, TWINS, Twin};
 

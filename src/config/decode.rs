@@ -62,7 +62,8 @@ impl<'a> At<'a> {
         if let Tree::Object(entries) = &self.node.value {
             return Some(Section { at: self, entries });
         }
-        self.expected("an object, { … }", report);
+        // A text here may be a secret at the wrong level.
+        self.secret().expected("an object, { … }", report);
         None
     }
 

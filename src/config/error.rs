@@ -76,6 +76,11 @@ impl Report {
         }
     }
 
+    /// Whether further warnings would not be kept.
+    pub(super) fn is_full(&self) -> bool {
+        self.warnings.len() > MOST
+    }
+
     /// Something that stops the start, about one value. A variable and a flag are their own
     /// names; in a file the key is told too.
     pub(super) fn error_at(&mut self, at: &At<'_>, message: impl fmt::Display) {

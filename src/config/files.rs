@@ -194,7 +194,7 @@ pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, String> {
         Ok(text) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let line = error.as_bytes()[..valid].split(|&byte| byte == b'\n').count();
             Err(format!("expected UTF-8, and line {line} is not; save the file again as UTF-8"))
         }
     }

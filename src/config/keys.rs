@@ -1,4 +1,4 @@
-//! Keys that nobody reads: those of an OpenCode user that do nothing here, and mistyped ones.
+//! Keys that nobody reads: those that mean something to `opencode` elsewhere, and mistyped ones.
 
 use super::decode::Section;
 use super::error::Report;
@@ -17,7 +17,7 @@ pub(super) const TOP: &[&str] = &[
     "instructions",
 ];
 
-/// Keys that OpenCode has and that mean nothing to a server of this kind.
+/// Keys that users of `opencode` have in their files and that mean nothing to this program.
 pub(super) const TOP_UNUSED: &[&str] = &[
     "attachment",
     "autoshare",
@@ -55,6 +55,9 @@ pub(super) const TOP_UNUSED: &[&str] = &[
 pub(super) fn check(section: &Section<'_>, used: &[&str], known: &[&str], report: &mut Report) {
     for entry in section.entries {
         let key = entry.key.as_str();
+        if report.is_full() {
+            return;
+        }
         if used.contains(&key) {
             continue;
         }

@@ -9,7 +9,7 @@ use super::error::Report;
 use super::tree::Tree;
 use super::{Cost, Model, Protocol, Provider};
 
-/// The npm packages that stand for a protocol; OpenCode users have them in their files.
+/// The npm packages that stand for a protocol; users of `opencode` have them in their files.
 const PACKAGES: &[(&str, Protocol)] = &[
     ("@ai-sdk/anthropic", Protocol::Anthropic),
     ("@ai-sdk/openai", Protocol::OpenAiChat),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::origin::Origin;
 use super::tree::{Node, Text, Tree};
-use super::{Config, server};
+use super::{Config, addresses, server};
 
 /// What stands in the place of a secret.
 pub(super) const MASK: &str = "********";
@@ -69,7 +69,7 @@ impl Config {
         });
         lists
             .flat_map(|setting| {
-                let foreign = self.server.cors.iter().filter(|origin| !server::is_loopback(origin));
+                let foreign = self.server.cors.iter().filter(|origin| !addresses::is_loopback(origin));
                 foreign.map(|origin| {
                     format!(
                         "{}: pages of {} may use this server, and there is no password; set OPENCODE_SERVER_PASSWORD, or take the origin out of server.cors",
@@ -144,7 +144,7 @@ pub(super) fn join(path: &[String]) -> String {
             joined.push('.');
         }
         if key.is_empty() || (key.contains(['.', ' ']) && !index) {
-            joined.push_str(&format!("{key:?}"));
+            joined.extend(["\"", key, "\""]);
         } else {
             joined.push_str(key);
         }

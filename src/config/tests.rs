@@ -51,7 +51,7 @@ impl Place {
         self.file("home/.config/opencode/opencode.json", text)
     }
 
-    fn env(mut self, name: &str, value: impl ToString) -> Self {
+    fn env(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.env.push((name.into(), value.to_string()));
         self
     }

@@ -82,6 +82,21 @@ fn a_link_out_of_the_project_is_refused() {
 }
 
 #[test]
+fn a_strangers_file_above_the_project_is_left_out() {
+    // Only root can make a file that belongs to somebody else.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut place = Place::with(r#"{ "server": { "port": 1 } }"#).file("home/app/web/x", "");
+    std::os::unix::fs::chown(place.path("home/app/opencode.json"), Some(4711), None).unwrap();
+    assert_eq!(place.config().server.port, 1);
+    place.directory = place.path("home/app/web");
+    let config = place.config();
+    assert_eq!(config.server.port, 4096);
+    assert!(config.warnings[0].starts_with("../opencode.json: belongs to another user"));
+}
+
+#[test]
 fn a_byte_order_mark_and_an_empty_file_are_fine() {
     assert!(Place::with("\u{feff}{}").load().is_ok());
     assert!(Place::with("").load().is_ok());
