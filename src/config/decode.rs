@@ -5,7 +5,7 @@ use serde_json::{Number, Value};
 
 use super::error::Report;
 use super::keys;
-use super::settings::{Setting, join, shown};
+use super::settings::{Setting, join, shown, without_password};
 use super::tree::{Entry, Node, Tree};
 
 /// Characters of a wrong value that a message repeats.
@@ -202,7 +202,9 @@ impl<'a> At<'a> {
             Tree::Number(_) if self.secret => "a number".to_owned(),
             Tree::Number(number) => number.to_string(),
             Tree::Text(_) if self.secret => "a text".to_owned(),
-            Tree::Text(text) => quoted(text.written.as_deref().unwrap_or(&text.value)),
+            Tree::Text(text) => {
+                quoted(&without_password(text.written.as_deref().unwrap_or(&text.value)))
+            }
         }
     }
 }

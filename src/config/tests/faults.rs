@@ -130,6 +130,23 @@ fn an_unknown_package_lists_the_known_ones() {
 }
 
 #[test]
+fn errors_show_no_secret() {
+    for options in [
+        r#"{ "baseURL": "ftp://me:hush@a.b" }"#,
+        r#"{ "apiKey": ["hush"] }"#,
+        r#"{ "apiKey": "hush\nhush" }"#,
+        r#"{ "headers": "hush" }"#,
+        r#"{ "headers": { "a:": "hush" } }"#,
+        r#""hush""#,
+    ] {
+        let error =
+            error(&format!("{{ \"provider\": {{ \"x\": {{ \"options\": {options} }} }} }}"));
+        assert!(error.starts_with("opencode.json:1: provider.x.options"), "{error}");
+        assert!(!error.contains("hush"), "{error}");
+    }
+}
+
+#[test]
 fn wrong_origins_say_why() {
     for (origin, words) in [
         ("*", "would let every web page run commands here; list each origin"),
