@@ -4,9 +4,17 @@
 //! never ends a turn. This room knows nothing of providers, sessions or permissions: whether a
 //! tool may run is decided before it is called.
 
+mod file;
+pub mod place;
+#[cfg(test)]
+mod project;
+pub mod root;
+
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+
 
 use crate::cancel::Cancel;
 
@@ -51,4 +59,85 @@ pub trait Tool: Send + Sync {
     /// # Errors
     /// A sentence that tells the model what went wrong and what to do.
     fn run(&self, args: &Value, context: &mut Context<'_>) -> Result<String, String>;
+}
+
+/// Cuts a text in the middle so that it has at most `limit` bytes, and says there how many were
+/// left out. Characters stay whole.
+#[must_use]
+pub fn keep_both_ends(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let room = limit.saturating_sub(left_out(text.len()).len());
+    let head = boundary(text, room / 2);
+    let mut tail = text.len() - (room - room / 2);
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    let note = left_out(tail - head);
+    if note.len() > limit {
+        return text[..boundary(text, limit)].to_owned();
+    }
+    format!("{}{note}{}", &text[..head], &text[tail..])
+}
+
+/// The last place at or before `at` that is not inside a character.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// The line that stands for what was cut out.
+fn left_out(bytes: usize) -> String {
+    format!("\n[… {bytes} bytes left out …]\n")
+}
+
+/// Reads a tool's arguments; the error names the field that is wrong.
+fn arguments<T: DeserializeOwned>(tool: &dyn Tool, args: &Value) -> Result<T, String> {
+    // Some models send null where there is nothing to say.
+    let none = Value::Object(serde_json::Map::new());
+    let args = if args.is_null() { &none } else { args };
+    T::deserialize(args).map_err(|error| {
+        wrong_field(&tool.schema(), args)
+            .unwrap_or_else(|| format!("wrong arguments for {}: {error}", tool.name()))
+    })
+}
+
+/// The first field whose type is not the schema's, which serde's own message does not name.
+fn wrong_field(schema: &Value, args: &Value) -> Option<String> {
+    let fits = |value: &Value, kind: &str| match kind {
+        "string" => value.is_string(),
+        "integer" => value.is_u64(),
+        "boolean" => value.is_boolean(),
+        _ => true,
+    };
+    let required = |name: &str| {
+        schema["required"].as_array().is_some_and(|names| names.iter().any(|one| one == name))
+    };
+    let (name, kind) = schema["properties"].as_object()?.iter().find_map(|(name, property)| {
+        let (value, kind) = (args.get(name)?, property["type"].as_str()?);
+        let absent = value.is_null() && !required(name);
+        (!absent && !fits(value, kind)).then_some((name, kind))
+    })?;
+    let article = if kind == "integer" { "an" } else { "a" };
+    Some(format!("wrong arguments: field `{name}` must be {article} {kind}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_are_kept_and_the_gap_is_counted() {
+        assert_eq!(keep_both_ends("short", 5), "short");
+        let text = format!("begin{}end", "é".repeat(1000));
+        for limit in 0..200 {
+            let cut = keep_both_ends(&text, limit);
+            assert!(cut.len() <= limit, "{limit}: {}", cut.len());
+        }
+        let cut = keep_both_ends(&text, 101);
+        assert!(cut.starts_with("begin") && cut.ends_with("end"));
+        let (head, rest) = cut.split_once("\n[… ").unwrap();
+        let (count, tail) = rest.split_once(" bytes left out …]\n").unwrap();
+        assert_eq!(head.len() + tail.len() + count.parse::<usize>().unwrap(), text.len());
+    }
 }
