@@ -4,17 +4,25 @@
 //! never ends a turn. This room knows nothing of providers, sessions or permissions: whether a
 //! tool may run is decided before it is called.
 
+mod edit_file;
 mod file;
+mod list_dir;
 pub mod place;
 #[cfg(test)]
 mod project;
+mod read_file;
 pub mod root;
+mod write_file;
 
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use edit_file::EditFile;
+pub use list_dir::ListDir;
+pub use read_file::ReadFile;
+pub use write_file::WriteFile;
 
 use crate::cancel::Cancel;
 

@@ -1,0 +1,126 @@
+//! `write_file`: a file's whole content, in one step.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::root::Root;
+use super::{Context, Effect, Tool, arguments, file};
+
+/// Creates or overwrites a file.
+pub struct WriteFile;
+
+#[derive(Deserialize)]
+struct Args {
+    path: String,
+    content: String,
+}
+
+impl Tool for WriteFile {
+    fn name(&self) -> &'static str {
+        "write_file"
+    }
+
+    fn description(&self) -> &'static str {
+        "Creates a file in the project, or overwrites the one that is there, with exactly this \
+         content; makes missing directories. To change a part of a file use edit_file."
+    }
+
+    fn schema(&self) -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "path": {"type": "string", "description": "Path of the file, relative to the project"},
+                "content": {"type": "string", "description": "The whole content of the file"}
+            },
+            "required": ["path", "content"],
+            "additionalProperties": false
+        })
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Writes
+    }
+
+    fn run(&self, args: &Value, context: &mut Context<'_>) -> Result<String, String> {
+        let args: Args = arguments(self, args)?;
+        let root = Root::open(context.root)?;
+        let place = root.place(&args.path)?;
+        if args.path.ends_with('/') {
+            return Err(format!("`{}` names a directory: give the path of a file", args.path));
+        }
+        let created = file::replace(&root, &place, args.content.as_bytes())?;
+        let done = if created { "created" } else { "overwritten" };
+        let (lines, bytes) = (args.content.lines().count(), args.content.len());
+        Ok(format!("`{}` {done}: {lines} lines, {bytes} bytes", args.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool::project::Project;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn write(project: &Project, path: &str, content: &str) -> Result<String, String> {
+        project.run(&WriteFile, json!({"path": path, "content": content}))
+    }
+
+    #[test]
+    fn a_file_and_its_directories_are_made_then_overwritten() {
+        let project = Project::new();
+        let result = write(&project, "new/deep/a.txt", "one\ntwo\n");
+        assert_eq!(result.as_deref(), Ok("`new/deep/a.txt` created: 2 lines, 8 bytes"));
+        let absolute = format!("{}/new/deep/a.txt", project.path().display());
+        assert!(write(&project, &absolute, "3").unwrap().contains("overwritten: 1 lines, 1 bytes"));
+        assert_eq!(project.read("new/deep/a.txt"), "3");
+        let names: Vec<_> = fs::read_dir(project.path().join("new/deep")).unwrap().collect();
+        assert_eq!(names.len(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn permissions_stay_and_a_read_only_file_too() {
+        let project = Project::new();
+        project.write("run.sh", "old");
+        let path = project.path().join("run.sh");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        write(&project, "run.sh", "new").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o750);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+        assert!(write(&project, "run.sh", "x").unwrap_err().contains("read-only"));
+        assert_eq!(project.read("run.sh"), "new");
+    }
+
+    #[test]
+    fn a_link_inside_is_written_through_and_one_that_leaves_is_not() {
+        let project = Project::new();
+        let other = Project::new();
+        project.write("real/a.txt", "old");
+        other.write("secret", "kept");
+        symlink("real/a.txt", project.path().join("link")).unwrap();
+        symlink("real/new.txt", project.path().join("dangling")).unwrap();
+        symlink(other.path().join("secret"), project.path().join("out")).unwrap();
+        symlink(other.path(), project.path().join("outdir")).unwrap();
+        write(&project, "link", "new").unwrap();
+        write(&project, "dangling", "made").unwrap();
+        assert!(project.path().join("link").is_symlink());
+        assert_eq!(project.read("real/a.txt") + &project.read("real/new.txt"), "newmade");
+        for path in ["out", "outdir/secret", "outdir/fresh"] {
+            let error = write(&project, path, "x").unwrap_err();
+            assert!(error.contains("outside the project"), "{error}");
+        }
+        assert_eq!(other.read("secret"), "kept");
+        assert!(!other.path().join("fresh").exists());
+    }
+
+    #[test]
+    fn only_files_are_written() {
+        let project = Project::new();
+        project.write("folder/x", "");
+        project.write("file", "");
+        for path in ["folder", "folder/", ".", "new/", "file/below"] {
+            assert!(write(&project, path, "x").unwrap_err().contains("director"), "{path}");
+        }
+        assert!(!project.path().join("new").exists());
+    }
+}
