@@ -6,12 +6,15 @@
 
 mod edit_file;
 mod file;
+mod glob;
+mod grep;
 mod list_dir;
 pub mod place;
 #[cfg(test)]
 mod project;
 mod read_file;
 pub mod root;
+mod walk;
 mod write_file;
 
 use std::path::Path;
@@ -20,6 +23,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use edit_file::EditFile;
+pub use glob::Glob;
+pub use grep::Grep;
 pub use list_dir::ListDir;
 pub use read_file::ReadFile;
 pub use write_file::WriteFile;
