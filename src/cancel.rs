@@ -67,6 +67,12 @@ impl Cancel {
         self.0.lock().cancelled
     }
 
+    /// Whether both are the same turn's.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Registers what ends a call that is about to block.
     ///
     /// # Errors

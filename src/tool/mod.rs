@@ -4,29 +4,37 @@
 //! never ends a turn. This room knows nothing of providers, sessions or permissions: whether a
 //! tool may run is decided before it is called.
 
+mod bash;
 mod edit_file;
 mod file;
 mod glob;
 mod grep;
 mod list_dir;
+mod output;
 pub mod place;
+pub mod process;
 #[cfg(test)]
 mod project;
 mod read_file;
 pub mod root;
+mod shell;
+pub mod stray;
 mod walk;
 mod write_file;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use bash::Bash;
 pub use edit_file::EditFile;
 pub use glob::Glob;
 pub use grep::Grep;
 pub use list_dir::ListDir;
 pub use read_file::ReadFile;
+pub use stray::{end_turn, kill_orphans};
 pub use write_file::WriteFile;
 
 use crate::cancel::Cancel;
@@ -72,6 +80,21 @@ pub trait Tool: Send + Sync {
     /// # Errors
     /// A sentence that tells the model what went wrong and what to do.
     fn run(&self, args: &Value, context: &mut Context<'_>) -> Result<String, String>;
+}
+
+/// Every tool, in the order a model is told of them. A command that names no time of its own is
+/// stopped after `default_command_time`.
+#[must_use]
+pub fn all(default_command_time: Duration) -> Vec<Box<dyn Tool>> {
+    vec![
+        Box::new(ReadFile),
+        Box::new(ListDir),
+        Box::new(Glob),
+        Box::new(Grep),
+        Box::new(EditFile),
+        Box::new(WriteFile),
+        Box::new(Bash { default_time: default_command_time }),
+    ]
 }
 
 /// Cuts a text in the middle so that it has at most `limit` bytes, and says there how many were
@@ -138,6 +161,22 @@ fn wrong_field(schema: &Value, args: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_tool_tells_a_model_what_it_takes() {
+        let names: Vec<_> = all(Duration::from_secs(1)).iter().map(|tool| tool.name()).collect();
+        let expected = ["read_file", "list_dir", "glob", "grep", "edit_file", "write_file", "bash"];
+        assert_eq!(names, expected);
+        for tool in all(Duration::from_secs(1)) {
+            let schema = tool.schema();
+            assert_eq!(schema["type"], "object");
+            assert_eq!(schema["additionalProperties"], false, "{}", tool.name());
+            for name in schema["required"].as_array().unwrap() {
+                assert!(schema["properties"].get(name.as_str().unwrap()).is_some());
+            }
+            assert!((40..700).contains(&tool.description().len()), "{}", tool.name());
+        }
+    }
 
     #[test]
     fn both_ends_are_kept_and_the_gap_is_counted() {
