@@ -1,0 +1,188 @@
+//! HTTP to a provider: one agent a turn, whose blocked read a cancel ends at once.
+//!
+//! Turns what can go wrong on the way into a [`Failure`]. Knows no protocol beyond HTTP; redirects
+//! are not followed, so that a key never reaches a host that nobody named.
+
+use std::io::{self, Read};
+use std::time::{Duration, SystemTime};
+
+use ureq::http::HeaderMap;
+use ureq::{Agent, Proxy, Timeout};
+
+use super::endpoint::Endpoint;
+use super::failure::{Again, Failure};
+use super::retry::asked_wait;
+use crate::cancel::Cancel;
+use crate::error::Code;
+
+/// Bytes of an error's body that are read.
+const ERROR_BODY: u64 = 64 * 1024;
+/// Time to look a name up.
+const RESOLVE: Duration = Duration::from_secs(5);
+/// Time to connect, handshakes included.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Bytes of each of the agent's buffers, and of one read.
+pub(crate) const BUFFER: usize = 16 * 1024;
+
+/// A connection to one provider for one turn.
+pub(crate) struct Transport {
+    agent: Agent,
+    cancel: Cancel,
+}
+
+/// An answer whose head has come.
+pub(crate) struct Reply {
+    /// Its `Content-Type`, in lower case.
+    pub(crate) kind: String,
+    body: Box<dyn Read + Send>,
+}
+
+impl Transport {
+    /// Prepares the agent; nothing is sent yet.
+    pub(crate) fn new(endpoint: &Endpoint, cancel: &Cancel) -> Result<Self, Failure> {
+        let proxy = match endpoint.proxies.pick(&endpoint.base).map(Proxy::new) {
+            None => None,
+            Some(Ok(proxy)) => Some(proxy),
+            Some(Err(_)) => {
+                return Err(Failure::fatal(
+                    Code::ProviderUnreachable,
+                    "The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) \
+                     is not a usable address.",
+                ));
+            }
+        };
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(proxy)
+            .user_agent(concat!("opencode/", env!("CARGO_PKG_VERSION")))
+            // A compressed stream would be held back until a block is full.
+            .accept_encoding("identity")
+            .timeout_resolve(Some(RESOLVE))
+            .timeout_connect(Some(CONNECT))
+            .timeout_per_read(Some(endpoint.silence))
+            .timeout_per_write(Some(endpoint.silence))
+            .input_buffer_size(BUFFER)
+            .output_buffer_size(BUFFER)
+            .build();
+        Ok(Self { agent: config.new_agent(), cancel: cancel.clone() })
+    }
+
+    /// The agent, to be shut down by a hook.
+    pub(crate) fn agent(&self) -> Agent {
+        self.agent.clone()
+    }
+
+    /// Sends a JSON body and waits for the head of the answer; any status but 2xx is a failure.
+    pub(crate) fn post(
+        &self,
+        endpoint: &Endpoint,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Reply, Failure> {
+        let mut request = self.agent.post(url).header("content-type", "application/json");
+        let own = headers.iter().filter(|(name, _)| {
+            !endpoint.headers.iter().any(|(theirs, _)| theirs.eq_ignore_ascii_case(name))
+        });
+        for (name, value) in own {
+            request = request.header(*name, *value);
+        }
+        for (name, value) in &endpoint.headers {
+            request = request.header(name.as_str(), value.reveal());
+        }
+        let sent = request.send(body).map_err(|error| self.failure(endpoint, error))?;
+        let status = sent.status().as_u16();
+        let (parts, body) = sent.into_parts();
+        if (200..300).contains(&status) {
+            let kind = text(&parts.headers, "content-type").unwrap_or_default();
+            let kind = kind.to_ascii_lowercase();
+            return Ok(Reply { kind, body: Box::new(body.into_reader()) });
+        }
+        let mut start = Vec::new();
+        // The status is known; a body that breaks off says what it says.
+        let _ = body.into_reader().take(ERROR_BODY).read_to_end(&mut start);
+        if self.cancel.is_cancelled() {
+            return Err(Failure::aborted());
+        }
+        let asked = asked_wait(|name| text(&parts.headers, name), SystemTime::now());
+        let mut failure = Failure::of_status(endpoint, status, &start, asked);
+        match text(&parts.headers, "x-should-retry") {
+            Some("false") => failure.again = Again::Never,
+            Some("true") if failure.again == Again::Never => failure.again = Again::Soon,
+            _ => {}
+        }
+        Err(failure)
+    }
+
+    /// Reads what has come of the body; 0 is its end.
+    pub(crate) fn read(
+        &self,
+        endpoint: &Endpoint,
+        reply: &mut Reply,
+        buffer: &mut [u8],
+    ) -> Result<usize, Failure> {
+        let read = loop {
+            match reply.body.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        // An interrupted read may look like an ordinary end.
+        if self.cancel.is_cancelled() {
+            return Err(Failure::aborted());
+        }
+        read.map_err(|error| self.failure(endpoint, ureq::Error::from(error)))
+    }
+
+    fn failure(&self, endpoint: &Endpoint, error: ureq::Error) -> Failure {
+        if self.cancel.is_cancelled() {
+            return Failure::aborted();
+        }
+        let (name, base) = (&endpoint.name, endpoint.shown_base());
+        let unreachable = |why: &str| {
+            let hint =
+                if super::endpoint::is_loopback(&endpoint.base) { " Is it running?" } else { "" };
+            format!("{name} cannot be reached at {base}: {why}.{hint}")
+        };
+        match error {
+            ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => Failure::passing(
+                Code::ProviderUnreachable,
+                unreachable("no connection within 10 s"),
+            ),
+            ureq::Error::Timeout(_) => Failure::fatal(
+                Code::ProviderTimeout,
+                format!("{name} was silent for {} s.", endpoint.silence.as_secs_f64()),
+            ),
+            ureq::Error::HostNotFound => {
+                Failure::passing(Code::ProviderUnreachable, unreachable("no such host"))
+            }
+            ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
+                Failure::passing(Code::ProviderUnreachable, unreachable(&error.to_string()))
+            }
+            ureq::Error::Io(io) => match io.kind() {
+                // What rustls says of a certificate comes this way.
+                io::ErrorKind::InvalidData => {
+                    Failure::fatal(Code::ProviderUnreachable, unreachable(&io.to_string()))
+                }
+                io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe => Failure::cut(name),
+                _ => Failure::passing(Code::ProviderUnreachable, unreachable(&io.to_string())),
+            },
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
+                Failure::fatal(Code::ProviderUnreachable, unreachable(&error.to_string()))
+            }
+            other => Failure::fatal(
+                Code::ProviderFailed,
+                endpoint.redact(&format!("{name} at {base} gave no proper answer: {other}.")),
+            ),
+        }
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
