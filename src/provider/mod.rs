@@ -3,10 +3,35 @@
 //! A provider is pulled: the turn asks for the next chunk and so keeps the control flow; a
 //! scripted provider in a test is a vector. This room knows tools only as names and schemas.
 
+mod anthropic;
+mod catalogue;
+mod decode;
+mod endpoint;
+mod failure;
+mod history;
+mod offline;
+mod openai;
+mod proxy;
+#[cfg(test)]
+mod recordings;
+mod remote;
+#[cfg(test)]
+mod remote_tests;
+mod retry;
+mod sse;
+#[cfg(test)]
+mod testing;
+mod transport;
+
 use serde_json::Value;
 
 use crate::error::Problem;
 use crate::message::{Message, Usage};
+
+pub use catalogue::{
+    Catalogue, GUIDE, Model, ModelInfo, Price, ProviderInfo, Source, key_variables,
+};
+pub use retry::Policy;
 
 /// What a model is asked.
 pub struct Request<'a> {
