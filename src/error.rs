@@ -78,6 +78,42 @@ pub enum Code {
 }
 
 impl Code {
+    /// All of them.
+    pub const ALL: [Self; 32] = [
+        Self::BadRequest,
+        Self::BadJson,
+        Self::BadField,
+        Self::Unauthorized,
+        Self::OriginRefused,
+        Self::HostRefused,
+        Self::AddressRefused,
+        Self::NotFound,
+        Self::SessionNotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::SessionBusy,
+        Self::NotRunning,
+        Self::BodyTooLarge,
+        Self::MessageTooLarge,
+        Self::NotJson,
+        Self::ExpectationFailed,
+        Self::UnknownAgent,
+        Self::UnknownModel,
+        Self::ProviderNotConfigured,
+        Self::UpgradeRequired,
+        Self::TooManyAttempts,
+        Self::HeadTooLarge,
+        Self::Internal,
+        Self::ProviderRateLimited,
+        Self::ProviderFailed,
+        Self::ProviderUnreachable,
+        Self::ProviderTimeout,
+        Self::AtCapacity,
+        Self::Stopping,
+        Self::HttpVersion,
+        Self::Aborted,
+    ];
+
     /// The code on the wire, its HTTP status and its title.
     #[must_use]
     pub fn row(self) -> (&'static str, u16, &'static str) {
@@ -127,6 +163,12 @@ impl Code {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.row().0
+    }
+
+    /// The code that is written so.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == word)
     }
 
     /// The HTTP status.

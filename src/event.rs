@@ -164,3 +164,35 @@ pub enum Body {
         session_id: String,
     },
 }
+
+impl Body {
+    /// What is promised about an event of this kind.
+    #[must_use]
+    pub fn keep(&self) -> Keep {
+        match self {
+            Self::Session { .. }
+            | Self::ToolStart { .. }
+            | Self::ToolEnd { .. }
+            | Self::Permission { .. }
+            | Self::PermissionReply { .. }
+            | Self::Error { .. }
+            | Self::Done { .. } => Keep::Durable,
+            Self::Text { .. }
+            | Self::Reasoning { .. }
+            | Self::ToolOutput { .. }
+            | Self::Retry { .. }
+            | Self::Gap
+            | Self::SessionChanged { .. }
+            | Self::SessionDeleted { .. } => Keep::Passing,
+        }
+    }
+
+    /// Whether it is part of the history: told events that are not are never read again.
+    #[must_use]
+    pub fn is_history(&self) -> bool {
+        match self {
+            Self::Text { .. } | Self::Reasoning { .. } => true,
+            _ => self.keep() == Keep::Durable,
+        }
+    }
+}

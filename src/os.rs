@@ -71,6 +71,29 @@ pub fn wait(waker: &Waker, socket: Option<BorrowedFd<'_>>, time: Duration) -> io
     Ok(Woken::Waker)
 }
 
+/// What [`wait_readable`] saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readable {
+    /// A read will not block: there are bytes, or the end, or a failure.
+    Ready,
+    /// The waker was woken.
+    Woken,
+    /// Neither, within the time.
+    TimedOut,
+}
+
+/// Waits until a descriptor can be read or the waker is woken, at most for `time`.
+pub fn wait_readable(waker: &Waker, fd: BorrowedFd<'_>, time: Duration) -> io::Result<Readable> {
+    let mut fds = [PollFd::new(waker, PollFlags::IN), PollFd::new(&fd, PollFlags::IN)];
+    let timeout = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+    match rustix::event::poll(&mut fds, Some(&timeout)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Readable::TimedOut),
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if fds[0].revents().is_empty() { Ok(Readable::Ready) } else { Ok(Readable::Woken) }
+}
+
 /// Makes a child the leader of its own process group that gets SIGKILL when the thread that
 /// spawned it ends, so spawn from one that lives as long as the child may.
 pub fn isolate(command: &mut Command) {
@@ -89,6 +112,15 @@ pub fn isolate(command: &mut Command) {
                 Err(io::Error::other("the server ended"))
             }
         });
+    }
+}
+
+/// Hides this process's environment from its children: `/proc/PID/environ` of a process that
+/// is not dumpable is root's alone. The setting ends with `exec`, so children are not touched.
+pub fn protect_environment() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        log::warn!("the environment stays readable for this user's processes: {error}");
     }
 }
 

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::sse::Event;
 use super::{BadArgs, Call, Chunk};
 use crate::message::{Message, Part};
+use crate::sse::Event;
 
 /// Bytes of one call's arguments.
 pub(crate) const MAX_ARGS: usize = 256 * 1024;

@@ -18,7 +18,6 @@ mod remote;
 #[cfg(test)]
 mod remote_tests;
 mod retry;
-mod sse;
 #[cfg(test)]
 mod testing;
 mod transport;

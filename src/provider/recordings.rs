@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::decode::{Decode, Fault, Ids};
 use super::failure::message_of;
-use super::sse::Parser;
 use super::{Chunk, Stop, anthropic, openai};
+use crate::sse::Parser;
 
 /// What an answer came to, pieces joined.
 #[derive(Debug, Default, PartialEq)]
@@ -28,7 +28,7 @@ struct Listener {
     parser: Parser,
     decoder: Box<dyn Decode>,
     heard: Heard,
-    events: Vec<super::sse::Event>,
+    events: Vec<crate::sse::Event>,
     chunks: Vec<Chunk>,
 }
 

@@ -10,12 +10,12 @@ use super::decode::{Decode, Fault, Ids};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::openai::OpenAi;
-use super::sse::{Event, MAX_EVENT, Parser, TooLarge};
 use super::transport::{BUFFER, Reply, Transport};
 use super::{Answer, Chunk, Provider, Request};
 use crate::cancel::{Cancel, Guard};
 use crate::config::Protocol;
 use crate::error::{Code, Problem};
+use crate::sse::{Event, MAX_EVENT, Parser, TooLarge};
 
 /// What a wire protocol does for an answer.
 pub(crate) trait Wire {

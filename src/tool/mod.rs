@@ -7,6 +7,7 @@
 mod bash;
 mod edit_file;
 mod file;
+pub mod find;
 mod glob;
 mod grep;
 mod list_dir;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::message::Usage;
 use crate::provider::decode::{Args, Decode, Fault, Ids, MAX_CALLS, json as parse, status_of};
-use crate::provider::sse::Event;
 use crate::provider::{Chunk, Stop};
+use crate::sse::Event;
 
 /// A content block under way.
 enum Block {

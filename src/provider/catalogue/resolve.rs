@@ -104,8 +104,8 @@ impl Catalogue {
             return Err(Problem::new(
                 Code::ProviderNotConfigured,
                 format!(
-                    "This project sends `{id}` to {}, and nobody has said that it may have your \
-                     key: run `opencode trust` in the project first.",
+                    "This project's own file sends `{id}` to {}, which must not get your key by \
+                     that alone: put the address into your global configuration instead.",
                     super::without_credentials(&base)
                 ),
             ));

@@ -148,7 +148,7 @@ fn an_untrusted_project_gets_no_key_for_its_address() {
     provider.base_url_from_project = true;
     let found = catalogue(&config("anthropic", provider.clone()), &env);
     assert!(found.entry("anthropic").unwrap().key.is_none());
-    assert!(failed(&found, "anthropic/x").detail.contains("opencode trust"));
+    assert!(failed(&found, "anthropic/x").detail.contains("global configuration"));
     provider.base_url = Some("http://127.0.0.1:9/v1".into());
     let here = catalogue(&config("anthropic", provider), &env);
     assert!(here.resolve("anthropic/x").is_ok());

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::calls::Calls;
 use crate::message::Usage;
 use crate::provider::decode::{Decode, Fault, Ids, json as parse, status_of};
-use crate::provider::sse::Event;
 use crate::provider::{Chunk, Stop};
+use crate::sse::Event;
 
 /// The state of one answer.
 pub(crate) struct Decoder {

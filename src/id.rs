@@ -1,0 +1,130 @@
+//! Identifiers of sessions and messages: 48 bits of milliseconds and 128 random bits.
+//!
+//! Thirty-six lower-case characters that sort by creation. The time in them never runs
+//! backwards, not even where the clock does.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Crockford's base 32 in lower case: no `i`, `l`, `o`, `u`.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const TIME_CHARS: usize = 10;
+const RANDOM_CHARS: usize = 26;
+
+/// Makes identifiers that grow.
+#[derive(Debug, Default)]
+pub struct Ids {
+    /// Protects the newest identifier's time and random part.
+    last: Mutex<(u64, u128)>,
+}
+
+impl Ids {
+    /// The next identifier.
+    pub fn next(&self) -> String {
+        self.at(now_ms(), random())
+    }
+
+    fn at(&self, now: u64, random: u128) -> String {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if now > last.0 {
+            *last = (now, random);
+        } else {
+            // Within one millisecond a random stride keeps the order without telling the next id.
+            let stride = (random & u128::from(u64::MAX)) + 1;
+            *last = match last.1.checked_add(stride) {
+                Some(next) => (last.0, next),
+                None => (last.0 + 1, random),
+            };
+        }
+        encode(last.0, last.1)
+    }
+}
+
+/// Milliseconds since 1970 by the system's clock.
+#[must_use]
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// The milliseconds since 1970 at which an identifier was made, or `None` when it is none.
+#[must_use]
+pub fn time_ms(id: &str) -> Option<u64> {
+    if id.len() != TIME_CHARS + RANDOM_CHARS {
+        return None;
+    }
+    let mut time = 0u64;
+    for (place, byte) in id.bytes().enumerate() {
+        let digit = ALPHABET.iter().position(|&b| b == byte)?;
+        if place < TIME_CHARS {
+            time = time << 5 | digit as u64;
+        }
+    }
+    Some(time)
+}
+
+/// Milliseconds since 1970 as RFC 3339 in UTC.
+#[must_use]
+pub fn rfc3339(ms: u64) -> String {
+    i64::try_from(ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .map_or_else(|| "1970-01-01T00:00:00Z".to_owned(), |time| time.to_string())
+}
+
+/// 128 bits from the system's generator.
+#[must_use]
+pub fn random() -> u128 {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        // A kernel without randomness at this point cannot run the program's TLS either.
+        log::error!("the system gave no randomness");
+    }
+    u128::from_ne_bytes(bytes)
+}
+
+fn encode(time: u64, random: u128) -> String {
+    let mut text = [0; TIME_CHARS + RANDOM_CHARS];
+    for (place, slot) in text[..TIME_CHARS].iter_mut().rev().enumerate() {
+        *slot = ALPHABET[(time >> (5 * place) & 31) as usize];
+    }
+    for (place, slot) in text[TIME_CHARS..].iter_mut().rev().enumerate() {
+        *slot = ALPHABET[(random >> (5 * place) & 31) as usize];
+    }
+    text.iter().map(|&b| char::from(b)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_creation_though_the_clock_runs_back() {
+        let ids = Ids::default();
+        let made: Vec<_> =
+            [5, 5, 9, 3, 9, 10].into_iter().map(|now| ids.at(now, random())).collect();
+        let mut sorted = made.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!(made, sorted);
+    }
+
+    #[test]
+    fn an_id_tells_its_time_and_nothing_else_is_an_id() {
+        let ids = Ids::default();
+        let id = ids.at(1_790_000_000_123, u128::MAX);
+        assert_eq!(time_ms(&id), Some(1_790_000_000_123));
+        assert_eq!(rfc3339(1_790_000_000_123), "2026-09-21T14:13:20.123Z");
+        for wrong in ["", "../etc", &id[1..], &id.to_uppercase(), &format!("{id}0")] {
+            assert_eq!(time_ms(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_full_random_part_moves_on_to_the_next_millisecond() {
+        let ids = Ids::default();
+        let first = ids.at(7, u128::MAX);
+        let second = ids.at(7, 1);
+        assert!(first < second);
+        assert_eq!(time_ms(&second), Some(8));
+    }
+}
