@@ -1,0 +1,248 @@
+//! The turn: ask the model, run the tools it calls, tell it their results, until it is done.
+//!
+//! The loop owns the control flow: it pulls the model's chunks and calls the tools one by one.
+//! Every event goes out through `emit` and into the answer by the same fold that clients use.
+
+use crate::agent::{CallResult, Emit, Outcome, Tools};
+use crate::cancel::Cancel;
+use crate::error::{Code, Problem};
+use crate::event::Body;
+use crate::message::{FinishReason, Message, Usage};
+use crate::provider::{Call, Chunk, Provider, Request, Stop};
+use crate::transcript;
+
+/// Arguments of a tool call are at most this long, in bytes of JSON.
+const ARGS_BYTES: usize = 256 * 1024;
+/// Said to the model when it has used up its steps.
+const LAST_STEP: &str = "You have used all the steps of this turn. Call no more tools: say what \
+    was done, what is left, and how to go on.";
+
+/// What a turn may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Answers of the model; the last one gets no tools.
+    pub(super) steps: u32,
+}
+
+/// What one answer of the model came to.
+struct Step {
+    calls: Vec<Call>,
+    stop: Stop,
+}
+
+/// Runs a turn to its end. The last message of `history` is the answer, still empty.
+pub(super) fn run(
+    provider: &mut dyn Provider,
+    system: &str,
+    history: Vec<Message>,
+    tools: &mut dyn Tools,
+    bounds: Bounds,
+    cancel: &Cancel,
+    emit: &mut Emit<'_>,
+) -> Outcome {
+    let mut usage = Usage::default();
+    let mut turn = Turn { system, history, cancel, emit };
+    let result = turn.steps(provider, tools, bounds, &mut usage);
+    ended(result, cancel, usage)
+}
+
+/// The outcome of a turn: whatever a stopped one failed with, it was stopped.
+pub(super) fn ended(
+    result: Result<FinishReason, Problem>,
+    cancel: &Cancel,
+    usage: Usage,
+) -> Outcome {
+    match result {
+        Ok(reason) => Outcome { reason, problem: None, usage },
+        Err(_) if cancel.is_cancelled() => {
+            Outcome { reason: FinishReason::Aborted, problem: None, usage }
+        }
+        Err(problem) => Outcome::failed(problem, usage),
+    }
+}
+
+struct Turn<'a, 'e> {
+    system: &'a str,
+    history: Vec<Message>,
+    cancel: &'a Cancel,
+    emit: &'a mut Emit<'e>,
+}
+
+impl Turn<'_, '_> {
+    fn steps(
+        &mut self,
+        provider: &mut dyn Provider,
+        tools: &mut dyn Tools,
+        bounds: Bounds,
+        usage: &mut Usage,
+    ) -> Result<FinishReason, Problem> {
+        let specs = tools.specs();
+        for number in 0..bounds.steps.max(1) {
+            self.check()?;
+            let is_last = number + 1 == bounds.steps.max(1);
+            let step = if is_last && number > 0 {
+                let system = format!("{}\n\n{LAST_STEP}", self.system);
+                self.ask(provider, &system, &[], usage)?
+            } else {
+                self.ask(provider, self.system, &specs, usage)?
+            };
+            if step.calls.is_empty() || is_last {
+                return Ok(match step.stop {
+                    Stop::Length => FinishReason::Length,
+                    Stop::Finished | Stop::Calls => FinishReason::Stop,
+                });
+            }
+            for call in step.calls {
+                self.check()?;
+                self.call(tools, call, number)?;
+            }
+        }
+        Ok(FinishReason::Stop)
+    }
+
+    /// One answer of the model.
+    fn ask(
+        &mut self,
+        provider: &mut dyn Provider,
+        system: &str,
+        tools: &[crate::provider::ToolSpec],
+        usage: &mut Usage,
+    ) -> Result<Step, Problem> {
+        // The answer under way is still empty in the first step, and then nothing to show.
+        let (answer, before) = match self.history.split_last() {
+            Some((answer, before)) if answer.parts.is_empty() => (answer, before),
+            Some((answer, _)) => (answer, &self.history[..]),
+            None => return Err(Problem::new(Code::Internal, "a turn without a message")),
+        };
+        let mut grown = answer.clone();
+        let mut must_part = needs_separator(answer);
+        let request = Request { system, messages: before, tools };
+
+        let mut step = Step { calls: Vec::new(), stop: Stop::Finished };
+        let mut used = Usage::default();
+        let mut whole = false;
+        let mut failure = None;
+        for chunk in provider.ask(&request) {
+            let body = match chunk {
+                Ok(Chunk::Text(text)) if text.is_empty() => continue,
+                Ok(Chunk::Text(text)) => {
+                    if std::mem::take(&mut must_part) {
+                        say(&mut grown, self.emit, Body::Text { content: "\n\n".to_owned() })?;
+                    }
+                    Body::Text { content: text }
+                }
+                Ok(Chunk::Reasoning(content)) => Body::Reasoning { content, opaque: None },
+                Ok(Chunk::ReasoningEnd(opaque)) => {
+                    Body::Reasoning { content: String::new(), opaque: Some(opaque) }
+                }
+                Ok(Chunk::Retry { attempt, wait_ms, reason }) => {
+                    Body::Retry { attempt, wait_ms, reason }
+                }
+                Ok(Chunk::Call(call)) => {
+                    step.calls.push(call);
+                    continue;
+                }
+                Ok(Chunk::Usage(figures)) => {
+                    used = figures;
+                    continue;
+                }
+                Ok(Chunk::End(stop)) => {
+                    step.stop = stop;
+                    whole = true;
+                    break;
+                }
+                Err(problem) => {
+                    failure = Some(problem);
+                    break;
+                }
+            };
+            if let Err(problem) = say(&mut grown, self.emit, body) {
+                failure = Some(problem);
+                break;
+            }
+        }
+        usage.add(&used);
+        if let Some(answer) = self.history.last_mut() {
+            *answer = grown;
+        }
+        self.check()?;
+        match failure {
+            Some(problem) => Err(problem),
+            None if !whole => {
+                let detail = "the provider's answer ended before it was whole; ask again";
+                Err(Problem::new(Code::ProviderFailed, detail))
+            }
+            None => Ok(step),
+        }
+    }
+
+    /// Runs one call and tells what it came to.
+    fn call(&mut self, tools: &mut dyn Tools, call: Call, step: u32) -> Result<(), Problem> {
+        let Call { id, tool, args } = call;
+        let args = args.map_err(|bad| {
+            let detail = format!(
+                "the model called {tool} with arguments that are no JSON object ({}): {}",
+                bad.why,
+                crate::tool::keep_both_ends(&bad.raw, 400)
+            );
+            Problem::new(Code::ProviderFailed, detail)
+        })?;
+        let length = args.to_string().len();
+        let too_long = length > ARGS_BYTES;
+        let args = if too_long { serde_json::json!({ "omittedBytes": length }) } else { args };
+
+        let start =
+            Body::ToolStart { id: id.clone(), tool: tool.clone(), args: args.clone(), step };
+        self.tell(start)?;
+        let result = if too_long {
+            let text = format!(
+                "the arguments have {length} bytes, and {ARGS_BYTES} are allowed: work in \
+                 smaller pieces"
+            );
+            CallResult { text, is_error: true, denied: false }
+        } else {
+            let mut failure = None;
+            let emit = &mut *self.emit;
+            let mut output = |content: &str| {
+                let body = Body::ToolOutput { id: id.clone(), content: content.to_owned() };
+                if failure.is_none() {
+                    failure = emit(body).err();
+                }
+            };
+            let result = tools.call(&tool, &args, &mut output);
+            if let Some(problem) = failure {
+                return Err(problem);
+            }
+            result
+        };
+        let CallResult { text, is_error, denied } = result;
+        self.tell(Body::ToolEnd { id, tool, result: text, is_error, denied })
+    }
+
+    fn tell(&mut self, body: Body) -> Result<(), Problem> {
+        match self.history.last_mut() {
+            Some(answer) => say(answer, self.emit, body),
+            None => (self.emit)(body),
+        }
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        if self.cancel.is_cancelled() {
+            return Err(Problem::new(Code::Aborted, "the turn was stopped"));
+        }
+        Ok(())
+    }
+}
+
+fn say(answer: &mut Message, emit: &mut Emit<'_>, body: Body) -> Result<(), Problem> {
+    transcript::grow(answer, &body);
+    emit(body)
+}
+
+/// Text after a tool begins a paragraph of its own, for everyone who joins the texts.
+fn needs_separator(answer: &Message) -> bool {
+    !answer.content.is_empty() && !answer.content.ends_with('\n')
+}
+
+#[cfg(test)]
+mod tests;

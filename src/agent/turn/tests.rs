@@ -1,0 +1,189 @@
+//! The turn against a scripted model and scripted tools.
+
+// A script is made of results, most of which are fine.
+#![allow(clippy::unnecessary_wraps)]
+
+use std::collections::VecDeque;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::message::{Part, Role, ToolStatus};
+use crate::provider::{Answer, BadArgs, ToolSpec};
+
+/// Answers of a model, one a step; what it was asked is kept.
+#[derive(Default)]
+struct Script {
+    steps: VecDeque<Vec<Result<Chunk, Problem>>>,
+    asked: Vec<(Vec<Message>, usize)>,
+}
+
+impl Provider for Script {
+    fn ask<'a>(&'a mut self, request: &'a Request<'a>) -> Answer<'a> {
+        self.asked.push((request.messages.to_vec(), request.tools.len()));
+        Box::new(self.steps.pop_front().unwrap_or_default().into_iter())
+    }
+}
+
+/// Tools that answer with their arguments.
+struct Echo;
+
+impl Tools for Echo {
+    fn specs(&self) -> Vec<ToolSpec> {
+        let schema = json!({ "type": "object" });
+        vec![ToolSpec { name: "echo".into(), description: "Echoes".into(), schema }]
+    }
+
+    fn call(&mut self, tool: &str, args: &Value, output: &mut dyn FnMut(&str)) -> CallResult {
+        output("some output");
+        CallResult { text: format!("{tool} {args}"), is_error: tool != "echo", denied: false }
+    }
+}
+
+fn text(content: &str) -> Result<Chunk, Problem> {
+    Ok(Chunk::Text(content.into()))
+}
+
+fn call(id: &str, tool: &str, args: Value) -> Result<Chunk, Problem> {
+    Ok(Chunk::Call(Call { id: id.into(), tool: tool.into(), args: Ok(args) }))
+}
+
+fn end(stop: Stop) -> Result<Chunk, Problem> {
+    Ok(Chunk::End(stop))
+}
+
+fn message(role: Role, parts: Vec<Part>) -> Message {
+    Message {
+        id: "m".into(),
+        role,
+        created_at: String::new(),
+        content: String::new(),
+        parts,
+        model: None,
+        usage: None,
+        finish_reason: None,
+        error: None,
+    }
+}
+
+struct Played {
+    outcome: Outcome,
+    events: Vec<Body>,
+    script: Script,
+}
+
+fn play(steps: Vec<Vec<Result<Chunk, Problem>>>, bound: u32, cancel: &Cancel) -> Played {
+    let mut script = Script { steps: steps.into(), ..Script::default() };
+    let question = vec![Part::Text { text: "please".into() }];
+    let history = vec![message(Role::User, question), message(Role::Assistant, vec![])];
+    let mut events = Vec::new();
+    let mut emit = |body: Body| {
+        if matches!(&body, Body::Text { content } if content == "stop me") {
+            cancel.cancel();
+        }
+        events.push(body);
+        Ok(())
+    };
+    let bounds = Bounds { steps: bound };
+    let outcome = run(&mut script, "system", history, &mut Echo, bounds, cancel, &mut emit);
+    Played { outcome, events, script }
+}
+
+fn told(events: &[Body]) -> Vec<String> {
+    let name =
+        |body: &Body| serde_json::to_value(body).unwrap()["type"].as_str().unwrap().to_owned();
+    events.iter().map(name).collect()
+}
+
+#[test]
+fn results_of_all_calls_of_a_step_reach_the_next_one() {
+    let steps = vec![
+        vec![
+            text("Look"),
+            call("a", "echo", json!({ "x": 1 })),
+            call("b", "nope", json!({})),
+            Ok(Chunk::Usage(Usage { input_tokens: 5, ..Usage::default() })),
+            end(Stop::Calls),
+        ],
+        vec![
+            text("Done."),
+            Ok(Chunk::Usage(Usage { input_tokens: 7, ..Usage::default() })),
+            end(Stop::Finished),
+        ],
+    ];
+    let played = play(steps, 10, &Cancel::new());
+    assert_eq!(played.outcome.reason, FinishReason::Stop);
+    assert_eq!(played.outcome.usage.input_tokens, 12);
+    let call = ["tool_start", "tool_output", "tool_end"];
+    let expected = [&["text"], &call[..], &call[..], &["text", "text"][..]].concat();
+    assert_eq!(told(&played.events), expected);
+    assert_eq!(played.script.asked[0].0.len(), 1, "an empty answer is not shown to the model");
+    let (second, _) = &played.script.asked[1];
+    let Part::Tool { result, status, step, .. } = &second[1].parts[1] else { panic!() };
+    assert_eq!(
+        (result.as_deref(), *status, *step),
+        (Some("echo {\"x\":1}"), ToolStatus::Completed, 0)
+    );
+    let Part::Tool { status, .. } = &second[1].parts[2] else { panic!() };
+    assert_eq!(*status, ToolStatus::Error, "a failing tool is a result, not the end");
+    assert!(matches!(&played.events[7], Body::Text { content } if content == "\n\n"));
+}
+
+#[test]
+fn arguments_that_are_no_json_end_the_turn_and_what_was_said_stays() {
+    let args = Err(BadArgs { raw: "{\"path\": ".into(), why: "EOF".into() });
+    let bad = Ok(Chunk::Call(Call { id: "a".into(), tool: "echo".into(), args }));
+    let played = play(vec![vec![text("I will"), bad, end(Stop::Calls)]], 10, &Cancel::new());
+    assert_eq!(told(&played.events), ["text"]);
+    let problem = played.outcome.problem.unwrap();
+    assert_eq!(problem.code, Code::ProviderFailed);
+    assert!(problem.detail.contains("{\"path\": ") && problem.detail.contains("EOF"));
+}
+
+#[test]
+fn an_answer_without_its_end_and_an_error_in_it_fail_the_turn() {
+    let cut = play(vec![vec![text("half an ans")]], 10, &Cancel::new());
+    assert_eq!(cut.outcome.problem.unwrap().code, Code::ProviderFailed);
+    assert_eq!(told(&cut.events), ["text"]);
+    let problem = Problem::new(Code::ProviderRateLimited, "slow down");
+    let failed = play(vec![vec![text("x"), Err(problem.clone())]], 10, &Cancel::new());
+    assert_eq!(failed.outcome.problem, Some(problem));
+    assert_eq!(failed.outcome.reason, FinishReason::Error);
+}
+
+#[test]
+fn the_last_step_gets_no_tools_and_the_turn_ends() {
+    let again = || vec![call("a", "echo", json!({})), end(Stop::Calls)];
+    let played = play(vec![again(), again(), again(), again()], 3, &Cancel::new());
+    assert_eq!(played.outcome.reason, FinishReason::Stop);
+    let tools: Vec<_> = played.script.asked.iter().map(|(_, tools)| *tools).collect();
+    assert_eq!(tools, [1, 1, 0]);
+}
+
+#[test]
+fn a_cancelled_turn_is_aborted_whatever_it_failed_with() {
+    let broken = Problem::new(Code::ProviderUnreachable, "connection reset");
+    let steps = vec![vec![text("stop me"), Err(broken)], vec![text("never"), end(Stop::Finished)]];
+    let played = play(steps, 10, &Cancel::new());
+    assert_eq!((played.outcome.reason, played.outcome.problem), (FinishReason::Aborted, None));
+    assert_eq!(told(&played.events), ["text"]);
+}
+
+#[test]
+fn an_answer_cut_at_its_length_says_so() {
+    let played = play(vec![vec![text("long"), end(Stop::Length)]], 10, &Cancel::new());
+    assert_eq!(played.outcome.reason, FinishReason::Length);
+}
+
+#[test]
+fn oversized_arguments_are_refused_to_the_model_and_not_kept() {
+    let big = json!({ "content": "x".repeat(ARGS_BYTES) });
+    let steps =
+        vec![vec![call("a", "echo", big), end(Stop::Calls)], vec![text("ok"), end(Stop::Finished)]];
+    let played = play(steps, 10, &Cancel::new());
+    let Body::ToolEnd { result, is_error: true, .. } = &played.events[1] else { panic!() };
+    assert!(result.contains("smaller pieces"), "{result}");
+    assert!(
+        matches!(&played.events[0], Body::ToolStart { args, .. } if args.to_string().len() < 100)
+    );
+}
