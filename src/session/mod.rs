@@ -1,0 +1,433 @@
+//! Sessions: what runs in them, what is kept of them, who follows them.
+//!
+//! [`Sessions`] is the Mutex map the server is built around: it holds the turns that run. The
+//! lock is never held while anything waits on a network, a disk or a child process. This room
+//! does not know HTTP: a server, a script and a terminal ask it the same way.
+
+pub mod hub;
+pub mod store;
+mod turn;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::agent::{Engine, Wish};
+use crate::cancel::Cancel;
+use crate::error::{Code, Problem};
+use crate::id::{self, Ids};
+use crate::message::{Message, Usage};
+use crate::session::hub::Subscription;
+use crate::session::store::{Head, Store, StoreError};
+use crate::transcript::Transcript;
+
+/// A message of a user is at most this long, in bytes.
+pub const MESSAGE_BYTES: usize = 512 * 1024;
+/// A title is at most this long, in characters.
+pub const TITLE_CHARS: usize = 60;
+/// The title of a session before its first message.
+const UNTITLED: &str = "New session";
+/// A deleted session's turn has this long to end.
+const DELETE_TIME: Duration = Duration::from_secs(5);
+/// Turns that were stopped have this long to end when the server stops.
+const ABORT_TIME: Duration = Duration::from_secs(2);
+
+/// All sessions of a project.
+pub struct Sessions {
+    store: Arc<Store>,
+    engine: Arc<Engine>,
+    ids: Ids,
+    turns: Arc<Mutex<Turns>>,
+    /// Turns at once.
+    capacity: usize,
+}
+
+/// The Mutex map: what runs now.
+#[derive(Default)]
+struct Turns {
+    running: HashMap<String, Running>,
+    /// Threads whose turn has ended, to be joined.
+    ended: Vec<JoinHandle<()>>,
+    stopping: bool,
+}
+
+struct Running {
+    /// Tells this turn from the session's next one.
+    message_id: String,
+    cancel: Cancel,
+    thread: JoinHandle<()>,
+}
+
+/// What a client asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Prompt {
+    /// The user's words.
+    pub message: String,
+    /// The session to go on in; a new one otherwise.
+    pub session: Option<String>,
+    /// A title for a new session.
+    pub title: Option<String>,
+    /// The agent asked for.
+    pub agent: Option<String>,
+    /// `provider/model` asked for.
+    pub model: Option<String>,
+}
+
+/// A turn that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// The session it runs in.
+    pub session_id: String,
+    /// The id of the answer.
+    pub message_id: String,
+    /// The turn's events, from the first.
+    pub events: Subscription,
+}
+
+/// A session as clients see it in a list.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionView {
+    /// Sorts by creation.
+    pub id: String,
+    /// The first line of its first message, until somebody names it.
+    pub title: String,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// RFC 3339, UTC.
+    pub updated_at: String,
+    /// The agent that answers next.
+    pub agent: String,
+    /// The model that answers next.
+    pub model: String,
+    /// `idle` or `running`.
+    pub status: &'static str,
+    /// Messages of both sides.
+    pub message_count: u64,
+    /// All its turns together.
+    pub usage: Usage,
+}
+
+impl Sessions {
+    /// No sessions yet.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, capacity: usize) -> Self {
+        Self { store: Arc::default(), engine, ids: Ids::default(), turns: Arc::default(), capacity }
+    }
+
+    /// What answers in these sessions.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// How many sessions there are, and how many have a turn running.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        self.store.counts()
+    }
+
+    /// Makes an empty session.
+    ///
+    /// # Errors
+    /// An unknown agent or model.
+    pub fn create(
+        &self,
+        title: Option<String>,
+        agent: Option<String>,
+        model: Option<String>,
+    ) -> Result<SessionView, Problem> {
+        self.lock().refuse_when_stopping()?;
+        let wish = Wish { agent: agent.as_deref(), model: model.as_deref(), ..Wish::default() };
+        self.engine.choose(&wish)?;
+        let title = title.unwrap_or_else(|| UNTITLED.to_owned());
+        let head = self.new_head(title, agent, model);
+        self.store.create(head.clone()).map_err(|e| problem(e, &head.id))?;
+        Ok(self.view(head, false))
+    }
+
+    /// Sessions, the newest first.
+    #[must_use]
+    pub fn list(&self, before: Option<&str>, limit: usize) -> Vec<SessionView> {
+        let heads = self.store.list(before, limit);
+        heads.into_iter().map(|(head, running)| self.view(head, running)).collect()
+    }
+
+    /// One session with all its messages.
+    pub fn get(&self, session: &str) -> Result<(SessionView, Vec<Message>), Problem> {
+        let missing = |e| problem(e, session);
+        let (head, running) = self.store.head(session).map_err(missing)?;
+        let mut transcript = Transcript::default();
+        for event in self.store.read(session, 0).map_err(missing)? {
+            transcript.apply(&event.body);
+        }
+        Ok((self.view(head, running), transcript.into_messages()))
+    }
+
+    /// Names a session.
+    pub fn rename(&self, session: &str, title: &str) -> Result<SessionView, Problem> {
+        let missing = |e| problem(e, session);
+        self.store.retitle(session, title, id::now_ms()).map_err(missing)?;
+        let (head, running) = self.store.head(session).map_err(missing)?;
+        Ok(self.view(head, running))
+    }
+
+    /// Stops the session's turn; its `done` follows within a second.
+    ///
+    /// # Errors
+    /// [`Code::NotRunning`] when there is none.
+    pub fn abort(&self, session: &str) -> Result<(), Problem> {
+        let (_, running) = self.store.head(session).map_err(|e| problem(e, session))?;
+        let cancel = self.lock().running.get(session).map(|turn| turn.cancel.clone());
+        match cancel {
+            Some(cancel) if running => {
+                cancel.cancel();
+                Ok(())
+            }
+            _ => Err(Problem::new(
+                Code::NotRunning,
+                "no turn is running in this session, so there is nothing to abort",
+            )),
+        }
+    }
+
+    /// Stops the turn with this answer, if it still runs.
+    pub fn abort_turn(&self, session: &str, message_id: &str) {
+        let turns = self.lock();
+        let turn = turns.running.get(session).filter(|turn| turn.message_id == message_id);
+        let cancel = turn.map(|turn| turn.cancel.clone());
+        drop(turns);
+        if let Some(cancel) = cancel {
+            cancel.cancel();
+        }
+    }
+
+    /// Forgets a session; its turn is stopped first.
+    pub fn delete(&self, session: &str) -> Result<(), Problem> {
+        if let Err(problem) = self.abort(session)
+            && problem.code == Code::SessionNotFound
+        {
+            return Err(problem);
+        }
+        let lease = self.store.acquire_within(session, DELETE_TIME);
+        self.store.delete(lease.map_err(|e| problem(e, session))?);
+        Ok(())
+    }
+
+    /// Starts a turn. Its events come through the subscription, whose first is `session` and
+    /// whose last is `done`; they come whether or not anybody reads them.
+    ///
+    /// # Errors
+    /// Whatever can be refused before the turn begins; nothing is kept of it then.
+    pub fn start(&self, prompt: Prompt) -> Result<Started, Problem> {
+        check_message(&prompt.message)?;
+        let known = match &prompt.session {
+            Some(session) => Some(self.store.head(session).map_err(|e| problem(e, session))?.0),
+            None => None,
+        };
+        let choice = self.engine.choose(&Wish {
+            agent: prompt.agent.as_deref(),
+            model: prompt.model.as_deref(),
+            session_agent: known.as_ref().and_then(|head| head.agent.as_deref()),
+            session_model: known.as_ref().and_then(|head| head.model.as_deref()),
+        })?;
+
+        let mut turns = self.lock();
+        turns.refuse_when_stopping()?;
+        turns.join_ended();
+        if turns.running.len() >= self.capacity {
+            let detail = format!("{} turns are running, which is the limit", self.capacity);
+            return Err(Problem::new(Code::AtCapacity, detail).retry_after(1));
+        }
+        let is_new = known.is_none();
+        let head = known.unwrap_or_else(|| {
+            let title = prompt.title.clone().unwrap_or_else(|| title_of(&prompt.message));
+            self.new_head(title, prompt.agent.clone(), prompt.model.clone())
+        });
+        let session_id = head.id.clone();
+        if is_new {
+            self.store.create(head).map_err(|e| problem(e, &session_id))?;
+        }
+        let lease = self.store.acquire(&session_id).map_err(|e| problem(e, &session_id))?;
+        let events = match self.store.follow(&session_id) {
+            Ok(events) => events,
+            Err(error) => {
+                self.give_back(lease, is_new);
+                return Err(problem(error, &session_id));
+            }
+        };
+
+        let user_message_id = self.ids.next();
+        let message_id = self.ids.next();
+        let cancel = Cancel::new();
+        let turn = turn::Turn {
+            store: Arc::clone(&self.store),
+            engine: Arc::clone(&self.engine),
+            cancel: cancel.clone(),
+            choice,
+            prompt,
+            session_id: session_id.clone(),
+            message_id: message_id.clone(),
+            user_message_id,
+            is_new,
+        };
+        // The map stays locked until the turn stands in it: the thread's last act is to look.
+        match turn.spawn(lease, Arc::clone(&self.turns)) {
+            Ok(thread) => {
+                let running = Running { message_id: message_id.clone(), cancel, thread };
+                if let Some(before) = turns.running.insert(session_id.clone(), running) {
+                    turns.ended.push(before.thread);
+                }
+                drop(turns);
+                Ok(Started { session_id, message_id, events })
+            }
+            Err(lease) => {
+                drop(turns);
+                self.give_back(lease, is_new);
+                let detail = "no thread could be started for the turn; try again shortly";
+                Err(Problem::new(Code::AtCapacity, detail).retry_after(1))
+            }
+        }
+    }
+
+    /// Takes no new turns, gives the running ones their grace, stops the rest, and returns when
+    /// all have ended.
+    pub fn stop(&self, grace: Duration) {
+        self.lock().stopping = true;
+        self.wait_idle(grace);
+        let left: Vec<_> = self.lock().running.values().map(|t| t.cancel.clone()).collect();
+        for cancel in &left {
+            cancel.cancel();
+        }
+        self.wait_idle(ABORT_TIME);
+        self.lock().join_ended();
+    }
+
+    fn wait_idle(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.lock().running.is_empty() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn new_head(&self, title: String, agent: Option<String>, model: Option<String>) -> Head {
+        let id = self.ids.next();
+        let updated_ms = id::time_ms(&id).unwrap_or_default();
+        let usage = Usage::default();
+        Head { id, title, updated_ms, agent, model, message_count: 0, usage }
+    }
+
+    /// Undoes the start of a turn that could not start.
+    fn give_back(&self, lease: store::Lease, is_new: bool) {
+        if is_new {
+            self.store.delete(lease);
+        } else {
+            self.store.release(lease, Vec::new(), |_| ());
+        }
+    }
+
+    fn view(&self, head: Head, running: bool) -> SessionView {
+        let agent = head.agent.unwrap_or_else(|| self.engine.default_agent().to_owned());
+        let model = head.model.unwrap_or_else(|| self.engine.default_model(Some(&agent)));
+        SessionView {
+            created_at: id::rfc3339(id::time_ms(&head.id).unwrap_or_default()),
+            updated_at: id::rfc3339(head.updated_ms),
+            id: head.id,
+            title: head.title,
+            agent,
+            model,
+            status: if running { "running" } else { "idle" },
+            message_count: head.message_count,
+            usage: head.usage,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turns {
+    fn refuse_when_stopping(&self) -> Result<(), Problem> {
+        if self.stopping {
+            let detail = "the server is stopping and takes no new work; try again shortly";
+            return Err(Problem::new(Code::Stopping, detail).retry_after(5));
+        }
+        Ok(())
+    }
+
+    /// Joins the threads of ended turns; each is past its last use of this map.
+    fn join_ended(&mut self) {
+        for thread in self.ended.drain(..) {
+            // A turn catches its own panics, so there is no result to look at.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn check_message(message: &str) -> Result<(), Problem> {
+    if message.trim().is_empty() {
+        return Err(Problem::new(Code::BadField, "`message` is empty: say what to do"));
+    }
+    if message.len() > MESSAGE_BYTES {
+        let detail = format!(
+            "the message has {} bytes, and {MESSAGE_BYTES} are allowed: name a file in the \
+             project for the agent to read instead",
+            message.len()
+        );
+        return Err(Problem::new(Code::MessageTooLarge, detail));
+    }
+    Ok(())
+}
+
+/// A title from a message: its first line, cut at a word.
+fn title_of(message: &str) -> String {
+    let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let line: String = line.chars().filter(|c| !c.is_control()).collect();
+    if line.chars().count() <= TITLE_CHARS {
+        return line;
+    }
+    let cut: String = line.chars().take(TITLE_CHARS).collect();
+    let at_word = line[cut.len()..].starts_with(char::is_whitespace);
+    match cut.rfind(char::is_whitespace) {
+        Some(space) if !at_word && space > 0 => cut[..space].trim_end().to_owned(),
+        _ => cut.trim_end().to_owned(),
+    }
+}
+
+fn problem(error: StoreError, session: &str) -> Problem {
+    match error {
+        StoreError::Missing => Problem::new(
+            Code::SessionNotFound,
+            "no session has this id; GET /api/sessions lists those there are",
+        ),
+        StoreError::Busy => Problem::new(
+            Code::SessionBusy,
+            "a turn is running in this session: wait for its `done`, or POST to \
+             /api/sessions/{id}/abort",
+        )
+        .with("sessionId", session),
+        StoreError::Exists => Problem::new(Code::Internal, "the new session's id was taken"),
+        StoreError::NoDescriptor => {
+            Problem::new(Code::AtCapacity, "no descriptor is left to follow the turn")
+                .retry_after(1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_the_first_line_cut_at_a_word() {
+        assert_eq!(title_of("\n  Fix it\nplease"), "Fix it");
+        let long = "Explain in detail how the borrow checker works when a closure captures";
+        assert_eq!(title_of(long), "Explain in detail how the borrow checker works when a");
+        assert_eq!(title_of(&"x".repeat(80)), "x".repeat(60));
+        assert_eq!(title_of(&format!("{} b", "a".repeat(60))), "a".repeat(60));
+    }
+}

@@ -1,0 +1,143 @@
+//! One turn in a session: from its `session` event to its `done`, on a thread of its own.
+//!
+//! Every turn that starts ends exactly once with `done`, a panic in it included.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::agent::{Choice, Engine, Outcome};
+use crate::cancel::Cancel;
+use crate::error::{Code, Problem};
+use crate::event::Body;
+use crate::id;
+use crate::message::Usage;
+use crate::session::store::{Lease, Store};
+use crate::session::{Prompt, Turns};
+use crate::transcript::Transcript;
+
+/// Only the pages a turn touches count.
+const STACK_BYTES: usize = 1024 * 1024;
+
+/// A turn about to run.
+pub(super) struct Turn {
+    pub(super) store: Arc<Store>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) cancel: Cancel,
+    pub(super) choice: Choice,
+    pub(super) prompt: Prompt,
+    pub(super) session_id: String,
+    pub(super) message_id: String,
+    pub(super) user_message_id: String,
+    pub(super) is_new: bool,
+}
+
+impl Turn {
+    /// Runs it on a thread; the lease comes back where none could be started.
+    pub(super) fn spawn(
+        self,
+        lease: Lease,
+        turns: Arc<Mutex<Turns>>,
+    ) -> Result<JoinHandle<()>, Lease> {
+        let name = format!("turn-{}", self.message_id);
+        // The lease waits outside the closure, so that a failed spawn does not lose it.
+        let slot = Arc::new(Mutex::new(Some(lease)));
+        let inner = Arc::clone(&slot);
+        let run = move || {
+            let lease = inner.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some(lease) = lease else { return };
+            let (session_id, message_id) = (self.session_id.clone(), self.message_id.clone());
+            self.run(lease);
+            let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+            if turns.running.get(&session_id).is_some_and(|turn| turn.message_id == message_id)
+                && let Some(own) = turns.running.remove(&session_id)
+            {
+                turns.ended.push(own.thread);
+            }
+        };
+        let builder = std::thread::Builder::new().name(name).stack_size(STACK_BYTES);
+        builder.spawn(run).map_err(|error| {
+            log::error!("no thread for a turn: {error}");
+            let lease = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            lease.unwrap_or_else(|| unreachable!("a thread that did not start took nothing"))
+        })
+    }
+
+    fn run(&self, mut lease: Lease) {
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| self.answer(&mut lease))).unwrap_or_else(|_| {
+                let detail = "the turn failed by a bug in the server; its log has the place";
+                Outcome::failed(Problem::new(Code::Internal, detail), Usage::default())
+            });
+        let mut last = Vec::new();
+        if let Some(problem) = &outcome.problem {
+            log::warn!("turn {} failed: {}", self.message_id, problem.detail);
+            last.push(Body::Error {
+                code: problem.code.as_str().to_owned(),
+                message: problem.detail.clone(),
+            });
+        }
+        last.push(Body::Done {
+            message_id: self.message_id.clone(),
+            finish_reason: outcome.reason,
+            usage: outcome.usage,
+        });
+        self.store.release(lease, last, |head| {
+            head.updated_ms = id::now_ms();
+            head.usage.add(&outcome.usage);
+        });
+    }
+
+    fn answer(&self, lease: &mut Lease) -> Outcome {
+        match self.begin(lease) {
+            Ok(transcript) => {
+                let mut emit = |body| {
+                    let stored = self.store.append(lease, vec![body], |_| ());
+                    stored.map_err(|error| Problem::new(Code::Internal, error.to_string()))
+                };
+                let history = transcript.into_messages();
+                self.engine.run(&self.choice, history, &self.cancel, &mut emit)
+            }
+            Err(problem) => Outcome::failed(problem, Usage::default()),
+        }
+    }
+
+    /// Stores and tells the user's message, and gives the history up to it.
+    fn begin(&self, lease: &mut Lease) -> Result<Transcript, Problem> {
+        let internal = |error| Problem::new(Code::Internal, format!("{error}"));
+        let (head, _) = self.store.head(&self.session_id).map_err(internal)?;
+        let is_first = !self.is_new && head.message_count == 0;
+        let title = match (&self.prompt.title, is_first) {
+            (None, true) if head.title == super::UNTITLED => super::title_of(&self.prompt.message),
+            _ => head.title,
+        };
+        let body = Body::Session {
+            session_id: self.session_id.clone(),
+            title: title.clone(),
+            agent: self.choice.agent.id.clone(),
+            model: self.choice.model.id().to_owned(),
+            message_id: self.message_id.clone(),
+            user_message_id: self.user_message_id.clone(),
+            message: self.prompt.message.clone(),
+        };
+        let prompt = &self.prompt;
+        let change = |head: &mut crate::session::store::Head| {
+            head.title = title;
+            head.message_count += 2;
+            head.updated_ms = id::now_ms();
+            // What a request names becomes the session's.
+            if prompt.agent.is_some() {
+                head.agent.clone_from(&prompt.agent);
+            }
+            if prompt.model.is_some() {
+                head.model.clone_from(&prompt.model);
+            }
+        };
+        self.store.append(lease, vec![body], change).map_err(internal)?;
+        let mut transcript = Transcript::default();
+        for event in self.store.read(&self.session_id, 0).map_err(internal)? {
+            transcript.apply(&event.body);
+        }
+        Ok(transcript)
+    }
+}
