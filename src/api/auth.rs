@@ -1,0 +1,177 @@
+//! HTTP Basic credentials (RFC 7617), compared in constant time, and the wait after too many
+//! wrong ones.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::config::Credentials;
+use crate::error::{Code, Problem};
+
+/// Wrong passwords that an address may send within [`WINDOW`].
+const ATTEMPTS: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(60);
+/// Addresses that are remembered; beyond it the expired ones are forgotten.
+const ADDRESSES: usize = 10_000;
+
+/// Knows the credentials, and who guessed wrong.
+pub(super) struct Auth {
+    user: [u8; 32],
+    password: [u8; 32],
+    /// Protects the counts of wrong passwords.
+    failures: Mutex<HashMap<IpAddr, Failures>>,
+}
+
+struct Failures {
+    count: u32,
+    since: Instant,
+}
+
+impl Auth {
+    pub(super) fn new(credentials: &Credentials) -> Self {
+        Self {
+            user: digest(credentials.user.as_bytes()),
+            password: digest(credentials.password.as_bytes()),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Checks an `Authorization` value that came from an address.
+    ///
+    /// # Errors
+    /// [`Code::Unauthorized`] where it is missing or wrong, [`Code::TooManyAttempts`] where the
+    /// address has to wait; a missing one never counts as a wrong one.
+    pub(super) fn check(
+        &self,
+        header: Option<&str>,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<(), Problem> {
+        let Some(header) = header else {
+            return Err(Problem::new(
+                Code::Unauthorized,
+                "this server has a password: send it by HTTP Basic, as `curl -u \
+                 opencode:PASSWORD` does",
+            ));
+        };
+        let address = block_of(address);
+        if let Some(seconds) = self.must_wait(address, now) {
+            let detail = format!(
+                "{ATTEMPTS} wrong passwords came from this address; it may try again in \
+                 {seconds} s"
+            );
+            return Err(Problem::new(Code::TooManyAttempts, detail).retry_after(seconds));
+        }
+        if self.matches(header) {
+            return Ok(());
+        }
+        self.count_failure(address, now);
+        Err(Problem::new(Code::Unauthorized, "the user or the password is wrong"))
+    }
+
+    fn matches(&self, header: &str) -> bool {
+        let Some((scheme, encoded)) = header.split_once(' ') else { return false };
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return false;
+        }
+        let Ok(decoded) = STANDARD.decode(encoded.trim()) else { return false };
+        let colon = decoded.iter().position(|&byte| byte == b':');
+        let (user, password) = match colon {
+            Some(colon) => (&decoded[..colon], &decoded[colon + 1..]),
+            None => (&decoded[..], &[][..]),
+        };
+        // Both are compared, whole, whatever the first one gives.
+        let user = digest(user).ct_eq(&self.user);
+        let password = digest(password).ct_eq(&self.password);
+        bool::from(user & password)
+    }
+
+    fn must_wait(&self, address: IpAddr, now: Instant) -> Option<u64> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = failures.get(&address).filter(|f| f.count >= ATTEMPTS)?;
+        let left = WINDOW.checked_sub(now.saturating_duration_since(failures.since))?;
+        Some(left.as_secs() + 1)
+    }
+
+    fn count_failure(&self, address: IpAddr, now: Instant) {
+        let expired = |f: &Failures| now.saturating_duration_since(f.since) > WINDOW;
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= ADDRESSES {
+            failures.retain(|_, f| !expired(f));
+        }
+        if failures.len() >= ADDRESSES {
+            return;
+        }
+        let entry = failures.entry(address).or_insert(Failures { count: 0, since: now });
+        if expired(entry) {
+            *entry = Failures { count: 0, since: now };
+        }
+        entry.count += 1;
+    }
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Who is counted together: an IPv4 address, or the /64 that one IPv6 subscriber has.
+fn block_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn auth() -> Auth {
+        Auth::new(&Credentials { user: "opencode".into(), password: "pass:word".into() })
+    }
+
+    fn basic(text: &str) -> String {
+        format!("Basic {}", STANDARD.encode(text))
+    }
+
+    #[test]
+    fn only_the_right_pair_passes_and_wrong_ones_look_alike() {
+        let (auth, now) = (auth(), Instant::now());
+        assert_eq!(auth.check(Some(&basic("opencode:pass:word")), HERE, now), Ok(()));
+        let wrong_user = auth.check(Some(&basic("root:pass:word")), HERE, now).unwrap_err();
+        let wrong_password = auth.check(Some(&basic("opencode:x")), HERE, now).unwrap_err();
+        assert_eq!(wrong_user, wrong_password);
+        for junk in ["", "Basic", "Basic !!!", "Bearer abc", "Basic b3BlbmNvZGU="] {
+            assert_eq!(auth.check(Some(junk), HERE, now).unwrap_err().code, Code::Unauthorized);
+        }
+    }
+
+    #[test]
+    fn an_address_waits_after_ten_wrong_ones_and_a_missing_one_never_counts() {
+        let (auth, now) = (auth(), Instant::now());
+        let right = basic("opencode:pass:word");
+        for _ in 0..50 {
+            assert_eq!(auth.check(None, HERE, now).unwrap_err().code, Code::Unauthorized);
+        }
+        for _ in 0..ATTEMPTS {
+            let wrong = auth.check(Some(&basic("opencode:no")), HERE, now);
+            assert_eq!(wrong.unwrap_err().code, Code::Unauthorized);
+        }
+        let waits = auth.check(Some(&right), HERE, now).unwrap_err();
+        assert_eq!((waits.code, waits.retry_after), (Code::TooManyAttempts, Some(61)));
+        let elsewhere = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+        assert_eq!(auth.check(Some(&right), elsewhere, now), Ok(()));
+        let later = now + WINDOW + Duration::from_secs(1);
+        assert_eq!(auth.check(Some(&right), HERE, later), Ok(()));
+    }
+}

@@ -1,0 +1,323 @@
+//! What every request passes before it is routed: address, host, origin, credentials, content
+//! type, and the CORS fields of every answer. The only place where these are decided.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::api::auth::Auth;
+use crate::config::{self, Credentials};
+use crate::error::{Code, Problem};
+use crate::http::{Answer, Method, Request, Response};
+
+/// Methods that a listed origin may use.
+const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
+/// Fields that a listed origin may send.
+const HEADERS: &str = "authorization, content-type, last-event-id";
+/// Fields that a listed origin may read.
+const EXPOSED: &str = "Link, Location, Retry-After";
+/// Seconds for which a browser may remember a preflight.
+const MAX_AGE: &str = "600";
+
+/// The checks, made from the settings once.
+pub(super) struct Edge {
+    auth: Option<Auth>,
+    insecure: bool,
+    cors: Vec<String>,
+    /// Names that are served without a password, lower case.
+    hosts: Vec<String>,
+    base_path: String,
+    proxies: Vec<IpAddr>,
+}
+
+/// What the edge says.
+pub(super) enum Verdict {
+    /// Go on, with the path below the base path.
+    Pass(String),
+    /// Answered here.
+    Answered(Response),
+}
+
+impl Edge {
+    pub(super) fn new(
+        server: &config::Server,
+        credentials: Option<&Credentials>,
+        insecure: bool,
+    ) -> Self {
+        let mut hosts: Vec<_> = server.allowed_hosts.iter().map(|h| h.to_lowercase()).collect();
+        hosts.push(server.mdns_domain.to_lowercase());
+        Self {
+            auth: credentials.map(Auth::new),
+            insecure,
+            cors: server.cors.clone(),
+            hosts,
+            base_path: server.base_path.clone(),
+            proxies: server.trusted_proxies.clone(),
+        }
+    }
+
+    /// Decides on a request before anything runs.
+    pub(super) fn check(&self, request: &Request<'_>) -> Verdict {
+        match self.decide(request) {
+            Ok(verdict) => verdict,
+            Err(problem) => Verdict::Answered(self.refusal(request, &problem)),
+        }
+    }
+
+    /// Adds to an answer what every answer carries.
+    pub(super) fn dress(&self, request: &Request<'_>, answer: Answer) -> Answer {
+        match answer {
+            Answer::Full(response) => Answer::Full(self.dress_response(request, response)),
+            Answer::Events { mut headers, write } => {
+                headers.extend(self.cors_fields(request));
+                Answer::Events { headers, write }
+            }
+            upgrade @ Answer::Upgrade { .. } => upgrade,
+        }
+    }
+
+    /// Adds to a response what every answer carries.
+    pub(super) fn dress_response(&self, request: &Request<'_>, response: Response) -> Response {
+        let fields = self.cors_fields(request);
+        fields.into_iter().fold(response, |response, (name, value)| response.header(name, value))
+    }
+
+    fn decide(&self, request: &Request<'_>) -> Result<Verdict, Problem> {
+        let path = self.below_base(request.path());
+        if path == Some("/healthz") || request.path() == "/healthz" {
+            return Ok(Verdict::Answered(health(request)));
+        }
+        self.check_address(request)?;
+        self.check_host(request)?;
+        let path = path.unwrap_or_default();
+        if self.check_origin(request, path)? {
+            return Ok(Verdict::Answered(preflight(request)));
+        }
+        if needs_credentials(path)
+            && let Some(auth) = &self.auth
+        {
+            let header = request.header("authorization");
+            auth.check(header, self.client(request), Instant::now())?;
+        }
+        check_content_type(request)?;
+        if path.is_empty() {
+            let detail = format!("this server is at {}/", self.base_path);
+            return Err(Problem::new(Code::NotFound, detail));
+        }
+        Ok(Verdict::Pass(path.to_owned()))
+    }
+
+    /// The path without the base path; `None` for one that is not below it.
+    fn below_base<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let rest = path.strip_prefix(self.base_path.as_str())?;
+        match rest {
+            "" => Some("/"),
+            _ if rest.starts_with('/') => Some(rest),
+            _ => None,
+        }
+    }
+
+    /// Without a password only this machine is served, unless `--insecure` says otherwise.
+    fn check_address(&self, request: &Request<'_>) -> Result<(), Problem> {
+        let client = self.client(request);
+        let is_here = client.is_loopback() || client == request.local().ip().to_canonical();
+        if self.auth.is_some() || self.insecure || is_here {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Code::AddressRefused,
+            "no password is set, so only this machine is served: set OPENCODE_SERVER_PASSWORD \
+             for the server, or start it with --insecure",
+        ))
+    }
+
+    /// Without a password a page on a rebound name must not get through; with one it has no
+    /// credentials.
+    fn check_host(&self, request: &Request<'_>) -> Result<(), Problem> {
+        let Some(host) = request.host() else { return Ok(()) };
+        if self.auth.is_some() {
+            return Ok(());
+        }
+        let name = host_name(host);
+        let is_known = match name.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback() || address == request.local().ip().to_canonical(),
+            Err(_) => name == "localhost" || self.hosts.contains(&name),
+        };
+        if is_known {
+            return Ok(());
+        }
+        let detail = format!(
+            "this server does not answer to \"{name}\": use localhost, set a password, or add \
+             the name to server.allowedHosts"
+        );
+        Err(Problem::new(Code::HostRefused, detail))
+    }
+
+    /// Whether the request is a preflight of a listed origin; an origin that may not ask is
+    /// refused.
+    fn check_origin(&self, request: &Request<'_>, path: &str) -> Result<bool, Problem> {
+        let origins: Vec<_> = fields(request, "origin").collect();
+        let [origin] = origins[..] else {
+            return if origins.is_empty() { Ok(false) } else { Err(origin_refused("doubled")) };
+        };
+        let is_listed = self.is_listed(origin);
+        let is_preflight = *request.method() == Method::Options
+            && request.header("access-control-request-method").is_some();
+        let only_reads = matches!(request.method(), Method::Get | Method::Head) && path != "/ws";
+        if only_reads || is_listed || is_same_origin(origin, request.host()) {
+            return Ok(is_preflight && is_listed);
+        }
+        Err(origin_refused(origin))
+    }
+
+    fn is_listed(&self, origin: &str) -> bool {
+        self.cors.iter().any(|listed| listed == origin)
+    }
+
+    fn cors_fields(&self, request: &Request<'_>) -> Vec<(&'static str, String)> {
+        if self.cors.is_empty() {
+            return Vec::new();
+        }
+        let mut added = vec![("Vary", "Origin".to_owned())];
+        if let Some(origin) = request.header("origin").filter(|origin| self.is_listed(origin)) {
+            added.push(("Access-Control-Allow-Origin", origin.to_owned()));
+            added.push(("Access-Control-Allow-Credentials", "true".to_owned()));
+            added.push(("Access-Control-Expose-Headers", EXPOSED.to_owned()));
+        }
+        added
+    }
+
+    fn refusal(&self, request: &Request<'_>, problem: &Problem) -> Response {
+        let response = Response::problem(problem);
+        if problem.code != Code::Unauthorized {
+            return response;
+        }
+        // The page and a browser's WebSocket must not raise the browser's own password box.
+        let is_ws = self.below_base(request.path()) == Some("/ws");
+        let asks_itself = request.header("x-opencode-page") == Some("1")
+            || (is_ws && fields(request, "origin").next().is_some());
+        let challenge = if asks_itself {
+            "Opencode realm=\"opencode\""
+        } else {
+            "Basic realm=\"opencode\", charset=\"UTF-8\""
+        };
+        response.header("WWW-Authenticate", challenge)
+    }
+
+    /// The client's address; a named proxy's word for it counts, nobody else's.
+    fn client(&self, request: &Request<'_>) -> IpAddr {
+        let peer = request.peer().ip().to_canonical();
+        if !self.proxies.contains(&peer) {
+            return peer;
+        }
+        let forwarded: Vec<_> = fields(request, "x-forwarded-for").collect();
+        let hops = forwarded.iter().flat_map(|value| value.split(','));
+        let addresses: Vec<IpAddr> =
+            hops.map_while(|hop| hop.trim().parse::<IpAddr>().ok()).collect();
+        let client = addresses.iter().rev().map(IpAddr::to_canonical);
+        client.into_iter().find(|address| !self.proxies.contains(address)).unwrap_or(peer)
+    }
+}
+
+fn needs_credentials(path: &str) -> bool {
+    path == "/ws" || path == "/metrics" || path == "/api" || path.starts_with("/api/")
+}
+
+/// A body is taken only as JSON, so that a plain form post of another page does nothing.
+fn check_content_type(request: &Request<'_>) -> Result<(), Problem> {
+    let has_body = request.header("transfer-encoding").is_some()
+        || request.header("content-length").is_some_and(|length| length.trim() != "0");
+    let is_json =
+        request.content_type().is_some_and(|t| t.eq_ignore_ascii_case("application/json"));
+    if !has_body || is_json {
+        return Ok(());
+    }
+    let detail = "send the body as JSON with `Content-Type: application/json`";
+    Err(Problem::new(Code::NotJson, detail))
+}
+
+fn origin_refused(origin: &str) -> Problem {
+    let detail = format!(
+        "pages of the origin \"{origin}\" may not use this server: add it to server.cors in \
+         opencode.json, or start with --cors"
+    );
+    Problem::new(Code::OriginRefused, detail)
+}
+
+/// Whether an origin is this server by the name it was asked by. The scheme is not compared: a
+/// proxy may end TLS before it.
+fn is_same_origin(origin: &str, host: Option<&str>) -> bool {
+    let (Some((scheme, authority)), Some(host)) = (origin.split_once("://"), host) else {
+        return false;
+    };
+    let default_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return false,
+    };
+    let plain = |text: &str| {
+        let text = text.to_lowercase();
+        text.strip_suffix(default_port).map_or(text.clone(), str::to_owned)
+    };
+    plain(authority) == plain(host)
+}
+
+/// The name in an authority, without port, brackets and a root dot, lower case.
+fn host_name(authority: &str) -> String {
+    let name = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => authority.rsplit_once(':').map_or(authority, |(name, _)| name),
+    };
+    name.trim_end_matches('.').to_lowercase()
+}
+
+fn fields<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterator<Item = &'r str> {
+    request.headers().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+fn health(request: &Request<'_>) -> Response {
+    if matches!(request.method(), Method::Get | Method::Head) {
+        Response::new(200).header("Content-Type", "text/plain").body(&b"ok\n"[..])
+    } else {
+        let detail = "this path takes GET and HEAD";
+        Response::problem(&Problem::new(Code::MethodNotAllowed, detail))
+            .header("Allow", "GET, HEAD")
+    }
+}
+
+/// Answers a preflight; nothing else happens. The origin's fields are added with all others'.
+fn preflight(request: &Request<'_>) -> Response {
+    let response = Response::empty(204)
+        .header("Access-Control-Allow-Methods", METHODS)
+        .header("Access-Control-Allow-Headers", HEADERS)
+        .header("Access-Control-Max-Age", MAX_AGE);
+    if request.header("access-control-request-private-network") == Some("true") {
+        return response.header("Access-Control-Allow-Private-Network", "true");
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_origin_is_the_whole_authority() {
+        let same = |origin, host| is_same_origin(origin, Some(host));
+        assert!(same("http://localhost:4096", "localhost:4096"));
+        assert!(same("https://Build.example", "build.example"));
+        assert!(same("http://build.example", "build.example:80"));
+        assert!(!same("http://localhost:4096.evil.com", "localhost:4096"));
+        assert!(!same("http://localhost:3000", "localhost:4096"));
+        assert!(!same("null", "null"));
+        assert!(!same("file://localhost", "localhost"));
+        assert!(!is_same_origin("http://localhost", None));
+    }
+
+    #[test]
+    fn a_host_is_named_without_its_port() {
+        assert_eq!(host_name("LOCALHOST:4096"), "localhost");
+        assert_eq!(host_name("[::1]:4096"), "::1");
+        assert_eq!(host_name("build.local."), "build.local");
+        assert_eq!(host_name("127.0.0.1"), "127.0.0.1");
+    }
+}

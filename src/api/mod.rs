@@ -1,0 +1,209 @@
+//! The HTTP API: one table of routes behind one edge.
+//!
+//! Every request passes the edge first (host, origin, credentials, content type), then the
+//! table, then a handler that asks the sessions. This room knows nothing of providers and tools.
+
+// Handlers share one type, whether or not they can fail.
+#![allow(clippy::unnecessary_wraps)]
+
+mod auth;
+mod chat;
+mod edge;
+mod fields;
+mod info;
+mod openapi;
+mod sessions;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::{self, Credentials};
+use crate::error::{Code, Problem};
+use crate::http::{self, Answer, Gauge, Method, Request, Response};
+use crate::percent;
+use crate::session::Sessions;
+
+use edge::{Edge, Verdict};
+
+/// Answers the requests of one server.
+pub struct Api {
+    sessions: Arc<Sessions>,
+    edge: Edge,
+    server: config::Server,
+    connections: Arc<Gauge>,
+    has_password: bool,
+    started: Instant,
+}
+
+/// What the API is told of the server it answers for.
+pub struct Facts {
+    /// Its settings, the port as it is bound.
+    pub server: config::Server,
+    /// User and password, when one is set.
+    pub credentials: Option<Credentials>,
+    /// Whether other machines are served without a password.
+    pub insecure: bool,
+    /// The count of open connections.
+    pub connections: Arc<Gauge>,
+}
+
+/// Answers one endpoint. Some never fail; they share the type.
+type Handler = fn(&Api, &mut Request<'_>, &Params<'_>) -> Result<Answer, Problem>;
+
+/// One endpoint.
+struct Route {
+    method: Method,
+    /// A segment in braces is a parameter.
+    path: &'static str,
+    handler: Handler,
+}
+
+/// What a path and a query say.
+struct Params<'a> {
+    /// The segment in braces, if the route has one.
+    id: &'a str,
+    query: &'a str,
+}
+
+/// All endpoints. The `OpenAPI` document is compared with it by a test.
+const ROUTES: &[Route] = &[
+    Route { method: Method::Get, path: "/", handler: info::root },
+    Route { method: Method::Get, path: "/api/status", handler: info::status },
+    Route { method: Method::Post, path: "/api/chat", handler: chat::chat },
+    Route { method: Method::Post, path: "/api/chat/stream", handler: chat::stream },
+    Route { method: Method::Get, path: "/api/sessions", handler: sessions::list },
+    Route { method: Method::Post, path: "/api/sessions", handler: sessions::create },
+    Route { method: Method::Get, path: "/api/sessions/{id}", handler: sessions::get },
+    Route { method: Method::Patch, path: "/api/sessions/{id}", handler: sessions::rename },
+    Route { method: Method::Delete, path: "/api/sessions/{id}", handler: sessions::delete },
+    Route { method: Method::Post, path: "/api/sessions/{id}/abort", handler: sessions::abort },
+    Route { method: Method::Get, path: "/api/models", handler: info::models },
+    Route { method: Method::Get, path: "/api/providers", handler: info::providers },
+    Route { method: Method::Get, path: "/api/agents", handler: info::agents },
+    Route { method: Method::Get, path: "/api/files", handler: info::files },
+    Route { method: Method::Get, path: "/api/openapi.json", handler: openapi::document },
+];
+
+impl Api {
+    /// An API over these sessions.
+    #[must_use]
+    pub fn new(sessions: Arc<Sessions>, facts: Facts) -> Self {
+        let has_password = facts.credentials.is_some();
+        let edge = Edge::new(&facts.server, facts.credentials.as_ref(), facts.insecure);
+        Self {
+            sessions,
+            edge,
+            server: facts.server,
+            connections: facts.connections,
+            has_password,
+            started: Instant::now(),
+        }
+    }
+
+    fn route(&self, request: &mut Request<'_>, path: &str) -> Result<Answer, Problem> {
+        let method = match request.method() {
+            Method::Head => Method::Get,
+            other => other.clone(),
+        };
+        let query = request.query().unwrap_or_default().to_owned();
+        let mut allowed = Vec::new();
+        for route in ROUTES {
+            let Some(id) = matching(route.path, path) else { continue };
+            if route.method == method {
+                return (route.handler)(self, request, &Params { id, query: &query });
+            }
+            allowed.push(route.method.as_str());
+        }
+        if allowed.is_empty() {
+            let detail = "there is nothing at this path; GET /api/openapi.json lists what there is";
+            return Err(Problem::new(Code::NotFound, detail));
+        }
+        if allowed.contains(&"GET") {
+            allowed.push("HEAD");
+        }
+        allowed.push("OPTIONS");
+        let allow = allowed.join(", ");
+        if method == Method::Options {
+            return Ok(Answer::Full(Response::empty(204).header("Allow", allow)));
+        }
+        let detail = format!("this path takes {allow}");
+        let response = Response::problem(&Problem::new(Code::MethodNotAllowed, detail));
+        Ok(Answer::Full(response.header("Allow", allow)))
+    }
+}
+
+impl http::Service for Api {
+    fn answer(&self, request: &mut Request<'_>) -> Answer {
+        let answer = match self.edge.check(request) {
+            Verdict::Pass(path) => self
+                .route(request, &path)
+                .unwrap_or_else(|problem| Answer::Full(Response::problem(&problem))),
+            Verdict::Answered(response) => Answer::Full(response),
+        };
+        self.edge.dress(request, answer)
+    }
+
+    fn refused(&self, request: &Request<'_>, problem: &Problem) -> Response {
+        self.edge.dress_response(request, Response::problem(problem))
+    }
+}
+
+/// The parameter of a path that matches a pattern; empty for a pattern without one.
+fn matching<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    let mut found = "";
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(found),
+            (Some("{id}"), Some(segment)) => found = segment,
+            (Some(a), Some(b)) if a == b => {}
+            _ => return None,
+        }
+    }
+}
+
+impl Params<'_> {
+    /// A parameter of the query, percent-decoded.
+    fn query(&self, name: &str) -> Option<String> {
+        self.query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key == name).then(|| percent::decode(&value.replace('+', " ")))
+        })
+    }
+
+    /// A count in the query.
+    fn count(&self, name: &str) -> Result<Option<usize>, Problem> {
+        let Some(text) = self.query(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        match text.parse() {
+            Ok(count) if count > 0 => Ok(Some(count)),
+            _ => {
+                let detail = format!("`{name}` must be a number from 1, and is \"{text}\"");
+                Err(Problem::new(Code::BadField, detail))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_matches_whole_segments() {
+        assert_eq!(matching("/api/sessions/{id}", "/api/sessions/x"), Some("x"));
+        assert_eq!(matching("/api/sessions/{id}/abort", "/api/sessions/x/abort"), Some("x"));
+        assert_eq!(matching("/api/status", "/api/status"), Some(""));
+        for path in ["/api/status/", "/api", "/api/statusx", "//api/status", "/api/sessions/x/y"] {
+            assert_eq!(matching("/api/status", path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_decoded() {
+        let params = Params { id: "", query: "query=src%2Fa+b&limit=5&bad=%zz" };
+        assert_eq!(params.query("query").as_deref(), Some("src/a b"));
+        assert_eq!(params.count("limit"), Ok(Some(5)));
+        assert_eq!(params.query("bad").as_deref(), Some("%zz"));
+        assert!(params.count("bad").is_err());
+    }
+}

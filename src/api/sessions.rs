@@ -1,0 +1,128 @@
+//! The endpoints of sessions.
+
+use serde_json::{Value, json};
+
+use crate::api::fields::Fields;
+use crate::api::{Api, Params};
+use crate::error::{Code, Problem};
+use crate::http::{Answer, Request, Response};
+use crate::message::Message;
+use crate::session::TITLE_CHARS;
+
+/// Sessions and messages of one page where the client names no limit.
+const ALL: usize = usize::MAX;
+
+pub(super) fn list(
+    api: &Api,
+    _request: &mut Request<'_>,
+    params: &Params<'_>,
+) -> Result<Answer, Problem> {
+    let limit = params.count("limit")?;
+    let before = params.query("before");
+    // One more than asked for tells whether there are more.
+    let wanted = limit.unwrap_or(ALL);
+    let mut sessions = api.sessions.list(before.as_deref(), wanted.saturating_add(1));
+    let more = sessions.len() > wanted;
+    sessions.truncate(wanted);
+    let last = sessions.last().map(|session| session.id.clone());
+    let response = Response::json(200, &json!(sessions));
+    Ok(Answer::Full(match (more, last) {
+        (true, Some(last)) => {
+            let base = &api.server.base_path;
+            let link = format!("<{base}/api/sessions?limit={wanted}&before={last}>; rel=\"next\"");
+            response.header("Link", link)
+        }
+        _ => response,
+    }))
+}
+
+pub(super) fn create(
+    api: &Api,
+    request: &mut Request<'_>,
+    _params: &Params<'_>,
+) -> Result<Answer, Problem> {
+    let fields = Fields::read(request)?;
+    let title = fields.string("title")?.map(|title| checked_title(&title)).transpose()?;
+    let session = api.sessions.create(title, fields.string("agent")?, fields.string("model")?)?;
+    let location = format!("{}/api/sessions/{}", api.server.base_path, session.id);
+    Ok(Answer::Full(Response::json(201, &json!(session)).header("Location", location)))
+}
+
+pub(super) fn get(
+    api: &Api,
+    _request: &mut Request<'_>,
+    params: &Params<'_>,
+) -> Result<Answer, Problem> {
+    let (session, messages) = api.sessions.get(params.id)?;
+    let (messages, next) = page(messages, params.query("before"), params.count("limit")?);
+    let mut body = json!(session);
+    body["messages"] = json!(messages);
+    body["pendingPermissions"] = Value::Array(Vec::new());
+    let response = Response::json(200, &body);
+    Ok(Answer::Full(match next {
+        Some((limit, first)) => {
+            let (base, id) = (&api.server.base_path, params.id);
+            let link =
+                format!("<{base}/api/sessions/{id}?limit={limit}&before={first}>; rel=\"next\"");
+            response.header("Link", link)
+        }
+        None => response,
+    }))
+}
+
+/// The newest messages before an id, and where the page of older ones starts.
+fn page(
+    mut messages: Vec<Message>,
+    before: Option<String>,
+    limit: Option<usize>,
+) -> (Vec<Message>, Option<(usize, String)>) {
+    if let Some(before) = before {
+        messages.retain(|message| message.id < before);
+    }
+    let Some(limit) = limit else { return (messages, None) };
+    let older = messages.len().saturating_sub(limit);
+    let messages = messages.split_off(older);
+    let next = messages.first().filter(|_| older > 0).map(|first| (limit, first.id.clone()));
+    (messages, next)
+}
+
+pub(super) fn rename(
+    api: &Api,
+    request: &mut Request<'_>,
+    params: &Params<'_>,
+) -> Result<Answer, Problem> {
+    let title = checked_title(&Fields::read(request)?.required("title")?)?;
+    Ok(Answer::Full(Response::json(200, &json!(api.sessions.rename(params.id, &title)?))))
+}
+
+pub(super) fn delete(
+    api: &Api,
+    _request: &mut Request<'_>,
+    params: &Params<'_>,
+) -> Result<Answer, Problem> {
+    api.sessions.delete(params.id)?;
+    Ok(Answer::Full(Response::empty(204)))
+}
+
+pub(super) fn abort(
+    api: &Api,
+    _request: &mut Request<'_>,
+    params: &Params<'_>,
+) -> Result<Answer, Problem> {
+    api.sessions.abort(params.id)?;
+    Ok(Answer::Full(Response::json(202, &json!({ "sessionId": params.id, "aborting": true }))))
+}
+
+pub(super) fn checked_title(title: &str) -> Result<String, Problem> {
+    let title: String = title.trim().chars().filter(|c| !c.is_control()).collect();
+    if title.is_empty() {
+        return Err(Problem::new(Code::BadField, "`title` is empty"));
+    }
+    // A person may name a session at more length than a first line is cut to.
+    let most = TITLE_CHARS * 4;
+    if title.chars().count() > most {
+        let detail = format!("`title` is over {most} characters");
+        return Err(Problem::new(Code::BadField, detail));
+    }
+    Ok(title)
+}
