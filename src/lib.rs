@@ -1,14 +1,26 @@
 //! The server mode of an AI coding agent, in synchronous Rust: one request, one thread.
 //!
-//! The modules are listed in reading order: the shared vocabulary, then the way of the data from
-//! the bytes of a connection to a turn of an agent and back as one [`event::Event`].
+//! The modules are listed in reading order: the command line, then the way of the data from the
+//! bytes of a connection to a turn of an agent and back as one [`event::Event`], then the
+//! vocabulary they share.
 
-pub mod cancel;
+pub mod cli;
 pub mod config;
-pub mod error;
-pub mod event;
+
 pub mod http;
-pub mod message;
-pub mod os;
+pub mod api;
+pub mod session;
+pub mod agent;
 pub mod provider;
 pub mod tool;
+pub mod client;
+
+pub mod event;
+pub mod message;
+pub mod transcript;
+pub mod error;
+pub mod cancel;
+pub mod id;
+pub mod percent;
+pub mod sse;
+pub mod os;

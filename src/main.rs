@@ -1,3 +1,7 @@
 //! Calls the command line and turns its result into an exit status.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    opencode::cli::main(std::env::args_os().skip(1))
+}

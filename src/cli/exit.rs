@@ -1,0 +1,116 @@
+//! Exit statuses, and the failures that lead to them.
+
+use std::fmt;
+
+use crate::client::ClientError;
+use crate::error::{Code, Problem};
+
+/// What a script reads from the program's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Answered.
+    Ok = 0,
+    /// The turn failed, or the connection was lost in it.
+    Failed = 1,
+    /// Wrong usage, or an unknown session, agent or model.
+    Usage = 2,
+    /// The server cannot be reached.
+    Unreachable = 3,
+    /// The server wants other credentials.
+    Unauthorized = 4,
+    /// The time was over.
+    TimedOut = 124,
+    /// Ctrl-C.
+    Interrupted = 130,
+    /// SIGTERM.
+    Terminated = 143,
+}
+
+/// Why a command ended early: one line for a person, one status for a script.
+#[derive(Debug)]
+pub struct Failure {
+    /// The status.
+    pub exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// A failure with its explanation.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// Wrong usage of a command, with the way to its help.
+    #[must_use]
+    pub fn usage(command: &str, message: &str) -> Self {
+        Self::new(
+            Exit::Usage,
+            format!("{message}. See `opencode {command} --help`.").replace("?.", "?"),
+        )
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self { exit: exit_of(problem.code), message: problem.detail }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::Usage(_) => Exit::Usage,
+            ClientError::Unreachable(_) => Exit::Unreachable,
+            ClientError::Refused(problem) => exit_of(problem.code),
+            ClientError::Lost(_) => Exit::Failed,
+            ClientError::Cancelled => Exit::Interrupted,
+        };
+        Self { exit, message: error.to_string() }
+    }
+}
+
+/// The status of a request that was refused.
+#[must_use]
+pub(super) fn exit_of(code: Code) -> Exit {
+    match code {
+        Code::Unauthorized
+        | Code::OriginRefused
+        | Code::HostRefused
+        | Code::AddressRefused
+        | Code::TooManyAttempts => Exit::Unauthorized,
+        Code::BadRequest
+        | Code::BadJson
+        | Code::BadField
+        | Code::NotFound
+        | Code::SessionNotFound
+        | Code::MethodNotAllowed
+        | Code::BodyTooLarge
+        | Code::MessageTooLarge
+        | Code::NotJson
+        | Code::ExpectationFailed
+        | Code::UnknownAgent
+        | Code::UnknownModel
+        | Code::ProviderNotConfigured
+        | Code::UpgradeRequired
+        | Code::HeadTooLarge
+        | Code::HttpVersion => Exit::Usage,
+        Code::RequestTimeout
+        | Code::SessionBusy
+        | Code::NotRunning
+        | Code::Internal
+        | Code::ProviderRateLimited
+        | Code::ProviderFailed
+        | Code::ProviderUnreachable
+        | Code::ProviderTimeout
+        | Code::AtCapacity
+        | Code::Stopping
+        | Code::Aborted => Exit::Failed,
+    }
+}

@@ -1,0 +1,325 @@
+//! The table of commands and flags: parser, help and hints all come from here.
+//!
+//! A flag is written once, so it cannot be documented wrongly.
+
+use std::ffi::OsString;
+
+use crate::cli::exit::Failure;
+
+/// A command of the program.
+pub(super) struct Command {
+    /// The word it is called by.
+    pub(super) name: &'static str,
+    /// What stands behind its name in a usage line.
+    pub(super) usage: &'static str,
+    /// One line.
+    pub(super) summary: &'static str,
+    /// Further paragraphs of its help.
+    pub(super) details: &'static str,
+    /// What it takes.
+    pub(super) flags: &'static [Flag],
+    /// Whether words that are no flags may follow.
+    pub(super) takes_words: bool,
+}
+
+/// A flag of a command.
+pub(super) struct Flag {
+    /// Its long name, without the dashes.
+    pub(super) name: &'static str,
+    /// Its short name.
+    pub(super) short: Option<char>,
+    /// What its value is called in help; `None` for a switch.
+    pub(super) value: Option<&'static str>,
+    /// The environment variable that does the same.
+    pub(super) env: Option<&'static str>,
+    /// One line.
+    pub(super) help: &'static str,
+}
+
+const fn flag(
+    name: &'static str,
+    value: Option<&'static str>,
+    env: Option<&'static str>,
+    help: &'static str,
+) -> Flag {
+    Flag { name, short: None, value, env, help }
+}
+
+const HELP: Flag =
+    Flag { name: "help", short: Some('h'), value: None, env: None, help: "Show this help" };
+const DIR: Flag = flag(
+    "dir",
+    Some("PATH"),
+    Some("OPENCODE_DIR"),
+    "The project directory (default: where it is started)",
+);
+const CA: Flag =
+    flag("ca", Some("FILE"), None, "Trust this PEM certificate authority for https:// too");
+
+/// All commands, in the order of the help.
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "serve",
+        usage: "[OPTIONS]",
+        summary: "Start the API server",
+        details: "The first line on standard output is `opencode server listening on URL`.\n\
+            Set OPENCODE_SERVER_PASSWORD (or OPENCODE_SERVER_PASSWORD_FILE) to require HTTP \
+            Basic\ncredentials; the user is `opencode` or OPENCODE_SERVER_USERNAME. Without a \
+            password only\nthis machine is served.\n\
+            Settings come from the `server` section of opencode.json; flags and environment go \
+            first.",
+        flags: &[
+            flag("port", Some("N"), Some("OPENCODE_PORT"), "TCP port, 0 for a free one (4096)"),
+            flag(
+                "hostname",
+                Some("ADDRESS"),
+                Some("OPENCODE_HOSTNAME"),
+                "Interface to bind, 0.0.0.0 for all (127.0.0.1)",
+            ),
+            flag("mdns", None, Some("OPENCODE_MDNS"), "Announce the server on the local network"),
+            flag(
+                "mdns-domain",
+                Some("NAME.local"),
+                Some("OPENCODE_MDNS_DOMAIN"),
+                "The name to announce (opencode.local)",
+            ),
+            flag(
+                "cors",
+                Some("ORIGIN"),
+                Some("OPENCODE_CORS"),
+                "Let pages of this origin use the API; may be repeated",
+            ),
+            flag(
+                "base-path",
+                Some("/PREFIX"),
+                Some("OPENCODE_BASE_PATH"),
+                "Serve below this path, as a proxy passes it on",
+            ),
+            DIR,
+            flag(
+                "insecure",
+                None,
+                Some("OPENCODE_INSECURE"),
+                "Serve other machines without a password",
+            ),
+            HELP,
+        ],
+        takes_words: false,
+    },
+    Command {
+        name: "run",
+        usage: "[OPTIONS] [PROMPT...]",
+        summary: "Ask once: the answer streams to standard output, then exit",
+        details: "Without --attach it runs in this process, in the project directory.\n\
+            Standard input that is a pipe or a file is added to the prompt; `-` waits for it; \
+            without\na prompt it is the prompt. Standard output carries the assistant's text \
+            alone, tool\nactivity goes to standard error.\n\
+            The password for --attach comes from user:password@ in the URL or from \
+            OPENCODE_SERVER_PASSWORD.\n\
+            Exit status: 0 answered, 1 the turn failed, 2 wrong usage or unknown session, agent \
+            or model,\n3 server not reachable, 4 not authorised, 124 timed out, 130 interrupted.",
+        flags: &[
+            flag("attach", Some("URL"), None, "Ask a running server, http://HOST:PORT"),
+            flag("session", Some("ID"), None, "Go on in this session"),
+            flag("continue", None, None, "Go on in the session that changed last"),
+            flag("agent", Some("NAME"), None, "The agent that answers (build)"),
+            flag("model", Some("PROVIDER/MODEL"), None, "The model that answers"),
+            flag("file", Some("PATH"), None, "Add a text file to the prompt; may be repeated"),
+            flag("format", Some("text|json"), None, "json: one event a line (text)"),
+            flag("title", Some("TEXT"), None, "The title of a new session"),
+            flag("timeout", Some("SECONDS"), None, "Stop after this time, with status 124"),
+            CA,
+            DIR,
+            HELP,
+        ],
+        takes_words: true,
+    },
+    Command {
+        name: "status",
+        usage: "[OPTIONS]",
+        summary: "Tell in one line whether a server answers, for health checks",
+        details: "Without --attach it asks the address that `serve` would take here.\n\
+            Exit status: 0 it answers, 3 it does not, 4 not authorised.",
+        flags: &[flag("attach", Some("URL"), None, "The server to ask"), CA, DIR, HELP],
+        takes_words: false,
+    },
+    Command {
+        name: "help",
+        usage: "[COMMAND]",
+        summary: "Show help for a command",
+        details: "",
+        flags: &[HELP],
+        takes_words: true,
+    },
+];
+
+/// The command called by a word.
+pub(super) fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// What was typed behind a command.
+pub(super) struct Typed {
+    command: &'static Command,
+    values: Vec<(&'static str, String)>,
+    /// The words that are no flags.
+    pub(super) words: Vec<String>,
+}
+
+impl Typed {
+    /// Parses what stands behind a command's name.
+    ///
+    /// # Errors
+    /// One line that names what is wrong, with a hint.
+    pub(super) fn parse(
+        command: &'static Command,
+        args: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, Failure> {
+        let mut parser = lexopt::Parser::from_args(args);
+        let mut typed = Self { command, values: Vec::new(), words: Vec::new() };
+        let usage = |text: String| Failure::usage(command.name, &text);
+        while let Some(arg) = parser.next().map_err(|e| usage(e.to_string()))? {
+            let (flag, name) = match arg {
+                lexopt::Arg::Long(name) => {
+                    let name = name.to_owned();
+                    (command.flags.iter().find(|flag| flag.name == name), format!("--{name}"))
+                }
+                lexopt::Arg::Short(short) => {
+                    let flag = command.flags.iter().find(|flag| flag.short == Some(short));
+                    (flag, format!("-{short}"))
+                }
+                lexopt::Arg::Value(word) => {
+                    let word = text(word).map_err(&usage)?;
+                    if !command.takes_words {
+                        return Err(usage(format!("unexpected \"{word}\"")));
+                    }
+                    typed.words.push(word);
+                    continue;
+                }
+            };
+            let Some(flag) = flag else {
+                let known = command.flags.iter().map(|flag| flag.name);
+                let hint = nearest(name.trim_start_matches('-'), known)
+                    .map(|near| format!("; did you mean --{near}?"))
+                    .unwrap_or_default();
+                return Err(usage(format!("unknown flag {name}{hint}")));
+            };
+            let value = if flag.value.is_some() {
+                text(parser.value().map_err(|e| usage(e.to_string()))?).map_err(&usage)?
+            } else {
+                match parser.optional_value() {
+                    Some(value) => text(value).map_err(&usage)?,
+                    None => "true".to_owned(),
+                }
+            };
+            typed.values.push((flag.name, value));
+        }
+        Ok(typed)
+    }
+
+    /// The last value of a flag.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        debug_assert!(self.command.flags.iter().any(|flag| flag.name == name), "{name}");
+        self.values.iter().rev().find(|(flag, _)| *flag == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a flag that may be repeated.
+    pub(super) fn values(&self, name: &str) -> Vec<String> {
+        let all = self.values.iter().filter(|(flag, _)| *flag == name);
+        all.map(|(_, value)| value.clone()).collect()
+    }
+
+    /// Whether a switch is on; `--switch=false` switches it off.
+    ///
+    /// # Errors
+    /// A value that is neither.
+    pub(super) fn switch(&self, name: &str) -> Result<Option<bool>, Failure> {
+        self.value(name)
+            .map(|value| match value {
+                "true" | "1" => Ok(true),
+                "false" | "0" => Ok(false),
+                _ => Err(self.wrong(name, "true or false", value)),
+            })
+            .transpose()
+    }
+
+    /// A flag's value, parsed.
+    ///
+    /// # Errors
+    /// A value that is none of that type, told with what was expected.
+    pub(super) fn parsed<T: std::str::FromStr>(
+        &self,
+        name: &str,
+        expected: &str,
+    ) -> Result<Option<T>, Failure> {
+        self.value(name)
+            .map(|value| value.parse().map_err(|_| self.wrong(name, expected, value)))
+            .transpose()
+    }
+
+    /// The failure of a wrong value.
+    pub(super) fn wrong(&self, name: &str, expected: &str, value: &str) -> Failure {
+        let text = format!("--{name} must be {expected}, and is \"{value}\"");
+        Failure::usage(self.command.name, &text)
+    }
+}
+
+fn text(value: OsString) -> Result<String, String> {
+    value.into_string().map_err(|raw| format!("{} is not UTF-8", raw.to_string_lossy()))
+}
+
+/// The known word that was probably meant.
+pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let best = known.map(|word| (distance(typed, word), word)).min()?;
+    (best.0 <= 2 && best.0 < typed.len()).then_some(best.1)
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &str, args: &[&str]) -> Result<Typed, Failure> {
+        Typed::parse(find(name).unwrap(), args.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn values_switches_and_words_are_told_apart() {
+        let typed = parse("run", &["--attach=http://x", "fix", "--file", "a", "it", "--file", "b"]);
+        let typed = typed.ok().unwrap();
+        assert_eq!(typed.value("attach"), Some("http://x"));
+        assert_eq!(typed.values("file"), ["a", "b"]);
+        assert_eq!(typed.words, ["fix", "it"]);
+        let typed = parse("serve", &["--mdns", "--insecure=false"]).ok().unwrap();
+        assert_eq!(typed.switch("mdns").ok().unwrap(), Some(true));
+        assert_eq!(typed.switch("insecure").ok().unwrap(), Some(false));
+    }
+
+    #[test]
+    fn a_wrong_flag_is_told_in_one_line_with_a_hint() {
+        let failure = parse("serve", &["--prot", "1"]).err().unwrap();
+        assert_eq!(
+            failure.to_string(),
+            "unknown flag --prot; did you mean --port? See `opencode serve --help`."
+        );
+        let failure = parse("serve", &["--port"]).err().unwrap();
+        assert!(failure.to_string().contains("--port"), "{failure}");
+        let typed = parse("serve", &["--port", "http"]).ok().unwrap();
+        let failure = typed.parsed::<u16>("port", "a number from 0 to 65535").err().unwrap();
+        assert!(failure.to_string().contains("and is \"http\""), "{failure}");
+    }
+}

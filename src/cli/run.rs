@@ -1,0 +1,271 @@
+//! `opencode run`: one prompt, its answer on standard output, then exit.
+//!
+//! With `--attach` the events come from a server, else from a session in this process; what is
+//! done with them is the same.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::cancel::Cancel;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::flags::Typed;
+use crate::cli::output::{Format, Printer, tell};
+use crate::cli::{input, project};
+use crate::client::{ClientError, Remote, Target};
+use crate::config::{Env, ServerFlags};
+use crate::event::Body;
+use crate::os;
+use crate::session::hub::Next;
+use crate::session::{Prompt, Sessions};
+
+/// How long a server may take to hear that an interrupted turn is to stop.
+const ABORT_TIME: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Ends a run early, and remembers why.
+#[derive(Clone, Default)]
+pub(super) struct Stop {
+    /// Ends whatever blocks.
+    pub(super) cancel: Cancel,
+    reason: Arc<Mutex<Option<Exit>>>,
+}
+
+impl Stop {
+    /// Ends the run with this status, unless it is ending already.
+    pub(super) fn request(&self, exit: Exit) {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
+        self.cancel.cancel();
+    }
+
+    fn reason(&self) -> Option<Exit> {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn run(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
+    crate::cli::log::start(log::LevelFilter::Error);
+    let format = match typed.value("format") {
+        None | Some("text") => Format::Text,
+        Some("json") => Format::Json,
+        Some(other) => return Err(typed.wrong("format", "text or json", other)),
+    };
+    let timeout = match typed.parsed::<f64>("timeout", "a number of seconds")? {
+        Some(seconds) => match Duration::try_from_secs_f64(seconds) {
+            Ok(time) if !time.is_zero() => Some(time),
+            _ => return Err(typed.wrong("timeout", "more than 0", &seconds.to_string())),
+        },
+        None => None,
+    };
+    let ask = Ask {
+        session: typed.value("session").map(str::to_owned),
+        newest: typed.switch("continue")? == Some(true),
+        agent: typed.value("agent").map(str::to_owned),
+        model: typed.value("model").map(str::to_owned),
+        title: typed.value("title").map(str::to_owned),
+    };
+    if ask.session.is_some() && ask.newest {
+        return Err(Failure::usage("run", "--session and --continue exclude each other"));
+    }
+    let files: Vec<_> = typed.values("file").into_iter().map(PathBuf::from).collect();
+
+    let stop = Stop::default();
+    watch(&stop, timeout)?;
+    let message = match input::message(&typed.words, &files, &stop.cancel) {
+        Ok(message) => message,
+        Err(input::Error::Cancelled) => return Ok(stop.reason().unwrap_or(Exit::Interrupted)),
+        Err(input::Error::Failed(failure)) => return Err(failure),
+    };
+    let mut printer = Printer::new(format, &stop);
+    let result = match typed.value("attach") {
+        Some(url) => {
+            let target = Target::new(url, env, typed.value("ca"))?;
+            attached(&Remote::new(&target)?, &ask, &message, &stop, &mut printer)
+        }
+        None => in_process(typed, env, ask, message, &stop, &mut printer),
+    };
+    let exit = match (stop.reason(), result) {
+        // Whatever the run failed with, it was ended.
+        (Some(exit), _) => exit,
+        (None, Ok(())) => printer.exit(),
+        (None, Err(failure)) => {
+            printer.finish(true);
+            return Err(failure);
+        }
+    };
+    printer.finish(stop.reason().is_none());
+    if exit == Exit::TimedOut {
+        tell("the time was over, and the turn was stopped");
+    }
+    Ok(exit)
+}
+
+/// What to ask, beside the message.
+struct Ask {
+    session: Option<String>,
+    newest: bool,
+    agent: Option<String>,
+    model: Option<String>,
+    title: Option<String>,
+}
+
+/// Starts what ends the run early: signals, and the time-out.
+fn watch(stop: &Stop, timeout: Option<Duration>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(Exit::Failed, format!("signals: {error}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    let on_signal = stop.clone();
+    let watch_signals = move || {
+        let mut is_second = false;
+        for signal in signals.forever() {
+            let exit = if signal == SIGINT { Exit::Interrupted } else { Exit::Terminated };
+            if std::mem::replace(&mut is_second, true) {
+                std::process::exit(exit as i32);
+            }
+            on_signal.request(exit);
+        }
+    };
+    let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+    named("signals").spawn(watch_signals).map_err(failed)?;
+    if let Some(time) = timeout {
+        let on_time = stop.clone();
+        let wait = move || {
+            if on_time.cancel.sleep(time).is_ok() {
+                on_time.request(Exit::TimedOut);
+            }
+        };
+        named("timeout").spawn(wait).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn attached(
+    remote: &Remote,
+    ask: &Ask,
+    message: &str,
+    stop: &Stop,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let session = if ask.newest { Some(newest(remote)?) } else { ask.session.clone() };
+    let body = json!({
+        "message": message,
+        "sessionId": session,
+        "agent": ask.agent,
+        "model": ask.model,
+        "title": ask.title,
+        "permissions": "refuse",
+    });
+    let mut running = None;
+    for event in remote.stream("/api/chat/stream", &body, &stop.cancel)? {
+        match event {
+            Ok(body) => {
+                if let Body::Session { session_id, .. } = &body {
+                    running = Some(session_id.clone());
+                }
+                printer.event(&body);
+                if printer.is_done() {
+                    return Ok(());
+                }
+            }
+            Err(ClientError::Cancelled) => {
+                if let Some(session) = running {
+                    abort(remote, &session);
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::new(Exit::Failed, "the connection ended before the answer was whole"))
+}
+
+/// The session that changed last.
+fn newest(remote: &Remote) -> Result<String, Failure> {
+    let sessions = remote.get("/api/sessions")?;
+    let all = sessions.as_array().map(Vec::as_slice).unwrap_or_default();
+    // RFC 3339 in UTC sorts as text as long as the number of digits is the same; this one ends
+    // in up to three of them, so the parsed time is compared.
+    let time = |session: &Value| {
+        session["updatedAt"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok())
+    };
+    let newest = all.iter().max_by_key(|session| time(session));
+    newest.and_then(|session| session["id"].as_str()).map(str::to_owned).ok_or_else(|| {
+        Failure::new(Exit::Usage, "there is no session to continue; leave --continue out")
+    })
+}
+
+/// Tells the server to stop the turn. It notices the closed connection as well, so a failure
+/// here is none.
+fn abort(remote: &Remote, session: &str) {
+    let (path, base) = (format!("/api/sessions/{session}/abort"), remote.url().to_owned());
+    std::thread::scope(|scope| {
+        let (told, heard) = crossbeam_channel::bounded::<()>(0);
+        scope.spawn(move || {
+            if let Err(error) = remote.post(&path, &json!({})) {
+                log::debug!("abort at {base}: {error}");
+            }
+            drop(told);
+        });
+        let _ = heard.recv_timeout(ABORT_TIME);
+    });
+}
+
+fn in_process(
+    typed: &Typed,
+    env: &Env,
+    ask: Ask,
+    message: String,
+    stop: &Stop,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    if ask.session.is_some() || ask.newest {
+        let text = "sessions of a run without --attach are not kept yet: name a server with \
+            --attach to go on in one";
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    os::protect_environment();
+    let directory = project::directory(typed, env)?;
+    let config = project::configure(&directory, env, ServerFlags::default())?;
+    for warning in &config.warnings {
+        tell(warning);
+    }
+    let sessions = project::sessions(&config, env, directory)?;
+    let prompt =
+        Prompt { message, session: None, title: ask.title, agent: ask.agent, model: ask.model };
+    let result = follow(&sessions, prompt, stop, printer);
+    sessions.stop(Duration::ZERO);
+    result
+}
+
+fn follow(
+    sessions: &Arc<Sessions>,
+    prompt: Prompt,
+    stop: &Stop,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let started = sessions.start(prompt)?;
+    let aborting = Arc::clone(sessions);
+    let (session, message) = (started.session_id.clone(), started.message_id.clone());
+    let hook = stop.cancel.on_cancel(move || aborting.abort_turn(&session, &message));
+    let Ok(_guard) = hook else { return Ok(()) };
+    let failed = |error: std::io::Error| Failure::new(Exit::Failed, error.to_string());
+    loop {
+        match started.events.next(None, LONG).map_err(failed)? {
+            Next::Events(events) => {
+                for event in events {
+                    printer.event(&event.body);
+                }
+                if printer.is_done() {
+                    return Ok(());
+                }
+            }
+            Next::Quiet | Next::Departed => {}
+            Next::Closed(_) => {
+                return Err(Failure::new(Exit::Failed, "the turn ended without its last word"));
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `opencode serve`: binds, says so, serves until a signal.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::api::{Api, Facts};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::flags::Typed;
+use crate::cli::project;
+use crate::config::{self, Config, Env, ServerFlags};
+use crate::http::Server;
+use crate::os;
+use crate::session::Sessions;
+use crate::tool;
+
+/// What is left after the turns have ended: answers being written.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+pub(super) fn serve(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
+    crate::cli::log::start(log::LevelFilter::Info);
+    os::protect_environment();
+    let descriptors = os::raise_descriptor_limit();
+    tool::kill_orphans();
+    let directory = project::directory(typed, env)?;
+    let mut config = project::configure(&directory, env, flags(typed)?)?;
+    let credentials =
+        config::credentials(env).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let insecure = match typed.switch("insecure")? {
+        Some(on) => on,
+        None => matches!(env.get("OPENCODE_INSECURE"), Some("1" | "true")),
+    };
+    let sessions = project::sessions(&config, env, directory)?;
+    // A connection that runs a turn holds a socket, a wake-up and a provider's socket.
+    let most = usize::try_from(descriptors / 3).unwrap_or(usize::MAX).max(8);
+    config.server.limits.connections = config.server.limits.connections.min(most);
+
+    let server = bind(&config)?;
+    let address = server.address();
+    config.server.port = address.port();
+    warn(&config, address.ip(), credentials.as_ref(), insecure, sessions.engine().root());
+    let facts = Facts {
+        server: config.server.clone(),
+        credentials,
+        insecure,
+        connections: server.connections(),
+    };
+    let api = Arc::new(Api::new(Arc::clone(&sessions), facts));
+    let signals = Signals::new([SIGTERM, SIGINT])
+        .map_err(|error| Failure::new(Exit::Failed, format!("signals: {error}")))?;
+    let running = server
+        .start(api)
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot accept: {error}")))?;
+    announce(&config.server.hostname, address);
+    let grace = config.server.limits.stop_time;
+    until_signalled(signals, &sessions, grace);
+    let left = running.stop(LAST_WRITES);
+    if left > 0 {
+        log::warn!("{left} connections did not end in time");
+    }
+    log::info!("stopped");
+    Ok(Exit::Ok)
+}
+
+/// The flags that override the `server` section.
+pub(super) fn flags(typed: &Typed) -> Result<ServerFlags, Failure> {
+    Ok(ServerFlags {
+        port: typed.parsed("port", "a number from 0 to 65535")?,
+        hostname: typed.value("hostname").map(str::to_owned),
+        mdns: typed.switch("mdns")?,
+        mdns_domain: typed.value("mdns-domain").map(str::to_owned),
+        cors: typed.values("cors"),
+        base_path: typed.value("base-path").map(str::to_owned),
+    })
+}
+
+fn bind(config: &Config) -> Result<Server, Failure> {
+    let (hostname, port) = (&config.server.hostname, config.server.port);
+    Server::bind(hostname, port, config.server.limits.clone()).map_err(|error| {
+        let text = match error.kind() {
+            std::io::ErrorKind::AddrInUse => format!(
+                "port {port} on {hostname} is in use: stop the program that has it, or choose \
+                 another with --port"
+            ),
+            std::io::ErrorKind::PermissionDenied => format!(
+                "port {port} on {hostname} needs more rights: choose one above 1023 with --port"
+            ),
+            _ => format!("cannot listen on {hostname}, port {port}: {error}"),
+        };
+        Failure::new(Exit::Failed, text)
+    })
+}
+
+/// The line that scripts wait for. A closed standard output is no reason not to serve.
+fn announce(hostname: &str, address: SocketAddr) {
+    let host = match hostname.parse::<IpAddr>() {
+        Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
+        _ => hostname.to_owned(),
+    };
+    let line = format!("opencode server listening on http://{host}:{}\n", address.port());
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn warn(
+    config: &Config,
+    bound: IpAddr,
+    credentials: Option<&config::Credentials>,
+    insecure: bool,
+    root: &std::path::Path,
+) {
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    for notice in config.notices() {
+        log::info!("{notice}");
+    }
+    if let Some(credentials) = credentials {
+        if let Some(warning) = credentials.warning() {
+            log::warn!("{warning}");
+        }
+    } else {
+        for warning in config.foreign_origins() {
+            log::warn!("{warning}");
+        }
+    }
+    if credentials.is_none() && !bound.is_loopback() {
+        if insecure {
+            log::warn!(
+                "NO PASSWORD IS SET and --insecure is: everybody on the network can run commands as this user"
+            );
+        } else {
+            log::warn!(
+                "NO PASSWORD IS SET: clients on other machines get 403 until OPENCODE_SERVER_PASSWORD is set"
+            );
+        }
+    }
+    if config.server.mdns {
+        log::warn!("this version does not announce itself by mDNS yet; clients need the address");
+    }
+    if root == std::path::Path::new("/") {
+        log::warn!("the project directory is /: name one with --dir");
+    }
+    log::info!("sessions are kept in memory, and are gone when the server stops");
+}
+
+/// Returns when the turns have ended after the first SIGTERM or SIGINT. A second one ends the
+/// program at once.
+fn until_signalled(mut signals: Signals, sessions: &Arc<Sessions>, grace: Duration) {
+    let mut received = signals.forever();
+    let Some(first) = received.next() else { return };
+    log::info!("signal {first}: no new turns; running ones have {} s", grace.as_secs_f32());
+    let handle = signals.handle();
+    let stopping = Arc::clone(sessions);
+    let stop = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+        stopping.stop(grace);
+        handle.close();
+    });
+    if stop.is_err() {
+        sessions.stop(grace);
+        return;
+    }
+    // The iterator ends when the turns have.
+    if let Some(second) = signals.forever().next() {
+        log::warn!("signal {second} again: ending at once");
+        std::process::exit(128 + second);
+    }
+}

@@ -1,0 +1,40 @@
+//! `opencode status`: one line and an exit status, for health checks.
+
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::flags::Typed;
+use crate::cli::{print, project, text};
+use crate::client::{Remote, Target};
+use crate::config::{Env, ServerFlags};
+
+pub(super) fn status(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
+    let url = match typed.value("attach") {
+        Some(url) => url.to_owned(),
+        None => usual_address(typed, env)?,
+    };
+    let remote = Remote::new(&Target::new(&url, env, typed.value("ca"))?)?;
+    let status = remote.get("/api/status")?;
+    let word = |name: &str| status[name].as_str().unwrap_or("?").to_owned();
+    let line = format!(
+        "{}: {}, version {}, {} sessions, {} turns running, model {}\n",
+        remote.url(),
+        word("status"),
+        word("version"),
+        status["sessions"],
+        status["activeTurns"],
+        word("defaultModel"),
+    );
+    print(&text::plain(&line))
+}
+
+/// The address that `serve` would take here.
+fn usual_address(typed: &Typed, env: &Env) -> Result<String, Failure> {
+    let directory = project::directory(typed, env)?;
+    let server = project::configure(&directory, env, ServerFlags::default())?.server;
+    let host = match server.hostname.as_str() {
+        "0.0.0.0" | "localhost" => "127.0.0.1".to_owned(),
+        "::" => "[::1]".to_owned(),
+        host if host.contains(':') => format!("[{host}]"),
+        host => host.to_owned(),
+    };
+    Ok(format!("http://{host}:{}{}", server.port, server.base_path))
+}

@@ -1,0 +1,264 @@
+//! The HTTP client of a running server, which every command with `--attach` shares.
+//!
+//! It uses the public API alone: what it needs, anyone can use. Proxies from the environment
+//! hold for providers, never here: a server is reached directly.
+
+mod target;
+
+use std::io::Read;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use crate::cancel::Cancel;
+use crate::error::{Code, Problem};
+use crate::event;
+use crate::sse;
+
+pub use target::Target;
+
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// For an answer that is not a stream.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// A server sends a comment every 15 s; one that is silent for this long is gone.
+const SILENCE: Duration = Duration::from_secs(90);
+/// Bytes of an answer that is not a stream.
+const ANSWER_BYTES: u64 = 256 * 1024 * 1024;
+const BUFFER: usize = 16 * 1024;
+
+/// Why a server did not do what was asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ClientError {
+    /// The URL, or something it needs, is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// No connection, or no answer.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It answered, and refused.
+    #[error("{0}")]
+    Refused(Problem),
+    /// The connection ended within a stream.
+    #[error("{0}")]
+    Lost(String),
+    /// [`Cancel`] ended it.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// A server to ask.
+pub struct Remote {
+    base: String,
+    authorization: Option<String>,
+    agent: Agent,
+    streaming: Agent,
+}
+
+impl Remote {
+    /// Prepares to ask a server; nothing is sent yet.
+    ///
+    /// # Errors
+    /// A certificate file that cannot be used.
+    pub fn new(target: &Target) -> Result<Self, ClientError> {
+        let tls = tls(target.ca.as_deref())?;
+        let agent = |answer_time| {
+            Agent::config_builder()
+                .proxy(None)
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .timeout_connect(Some(CONNECT_TIME))
+                .timeout_global(answer_time)
+                .timeout_per_read(Some(SILENCE))
+                .input_buffer_size(BUFFER)
+                .output_buffer_size(BUFFER)
+                .tls_config(tls.clone())
+                .user_agent(concat!("opencode/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .new_agent()
+        };
+        let authorization = target.credentials.as_ref().map(|(user, password)| {
+            format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+        });
+        Ok(Self {
+            base: target.base.clone(),
+            authorization,
+            agent: agent(Some(ANSWER_TIME)),
+            streaming: agent(None),
+        })
+    }
+
+    /// The server's address, without credentials.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
+    /// Reads JSON.
+    pub fn get(&self, path: &str) -> Result<Value, ClientError> {
+        let mut request = self.agent.get(self.at(path));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        self.json(request.call())
+    }
+
+    /// Posts JSON and reads JSON.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        self.json(self.send(&self.agent, path, body))
+    }
+
+    /// Posts JSON and follows the events of the answer until the cancel or the end.
+    pub fn stream(&self, path: &str, body: &Value, cancel: &Cancel) -> Result<Events, ClientError> {
+        let agent = self.streaming.clone();
+        let guard = cancel.on_cancel(move || agent.shutdown());
+        let guard = guard.map_err(|_| ClientError::Cancelled)?;
+        let sent = self.send(&self.streaming, path, body);
+        if cancel.is_cancelled() {
+            return Err(ClientError::Cancelled);
+        }
+        let response = self.accepted(sent)?;
+        Ok(Events {
+            body: Box::new(response.into_body().into_reader()),
+            parser: sse::Parser::default(),
+            ready: Vec::new().into_iter(),
+            cancel: cancel.clone(),
+            _guard: guard,
+        })
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn send(
+        &self,
+        agent: &Agent,
+        path: &str,
+        body: &Value,
+    ) -> Result<ureq::http::Response<Body>, ureq::Error> {
+        let mut request = agent.post(self.at(path)).content_type("application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        request.send(body.to_string())
+    }
+
+    fn json(
+        &self,
+        sent: Result<ureq::http::Response<Body>, ureq::Error>,
+    ) -> Result<Value, ClientError> {
+        let mut response = self.accepted(sent)?;
+        let reader = response.body_mut().with_config().limit(ANSWER_BYTES).reader();
+        serde_json::from_reader(reader)
+            .map_err(|error| ClientError::Lost(format!("{}: {error}", self.base)))
+    }
+
+    /// The response, if it is a success.
+    fn accepted(
+        &self,
+        sent: Result<ureq::http::Response<Body>, ureq::Error>,
+    ) -> Result<ureq::http::Response<Body>, ClientError> {
+        let mut response = sent.map_err(|error| self.unreachable(&error))?;
+        let status = response.status().as_u16();
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.and_then(|v| v.to_str().ok()?.parse().ok());
+        let text = response.body_mut().with_config().limit(64 * 1024).read_to_string();
+        let told: Value = serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default();
+        let code = told["code"].as_str().and_then(Code::parse);
+        let Some(code) = code.filter(|code| code.status() == status) else {
+            let text = format!(
+                "{} answered {status}, and not as an opencode server does: is the address right?",
+                self.base
+            );
+            return Err(ClientError::Unreachable(text));
+        };
+        let detail = told["detail"].as_str().unwrap_or(code.row().2);
+        let mut problem = Problem::new(code, detail);
+        problem.retry_after = retry_after;
+        Err(ClientError::Refused(problem))
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> ClientError {
+        let why = match error {
+            ureq::Error::Io(error) => match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => {
+                    "nothing listens there; is the server running?".to_owned()
+                }
+                _ => error.to_string(),
+            },
+            ureq::Error::HostNotFound => "the name is not known".to_owned(),
+            ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+            other => other.to_string(),
+        };
+        ClientError::Unreachable(format!("cannot reach {}: {why}", self.base))
+    }
+}
+
+/// The events of one answer.
+pub struct Events {
+    body: Box<dyn Read + Send>,
+    parser: sse::Parser,
+    ready: std::vec::IntoIter<sse::Event>,
+    cancel: Cancel,
+    _guard: crate::cancel::Guard,
+}
+
+impl Iterator for Events {
+    type Item = Result<event::Body, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            for event in self.ready.by_ref() {
+                // An event of a later version is not ours to understand.
+                if let Ok(body) = serde_json::from_str(&event.data) {
+                    return Some(Ok(body));
+                }
+            }
+            let mut buffer = [0; BUFFER];
+            let read = self.body.read(&mut buffer);
+            if self.cancel.is_cancelled() {
+                return Some(Err(ClientError::Cancelled));
+            }
+            let mut events = Vec::new();
+            match read {
+                Ok(0) => return None,
+                Ok(n) => {
+                    if let Err(error) = self.parser.feed(&buffer[..n], &mut events) {
+                        return Some(Err(ClientError::Lost(error.to_string())));
+                    }
+                }
+                Err(error) => {
+                    let text = format!("the connection to the server was lost: {error}");
+                    return Some(Err(ClientError::Lost(text)));
+                }
+            }
+            self.ready = events.into_iter();
+        }
+    }
+}
+
+/// TLS that trusts the usual authorities, or the ones in a file.
+fn tls(ca: Option<&std::path::Path>) -> Result<TlsConfig, ClientError> {
+    let Some(path) = ca else { return Ok(TlsConfig::default()) };
+    let wrong = |why: String| ClientError::Usage(format!("--ca {}: {why}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let mut certificates: Vec<Certificate<'static>> = Vec::new();
+    for item in ureq::tls::parse_pem(&pem) {
+        if let ureq::tls::PemItem::Certificate(certificate) =
+            item.map_err(|error| wrong(error.to_string()))?
+        {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(wrong("there is no certificate in it".to_owned()));
+    }
+    Ok(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&certificates)).build())
+}
