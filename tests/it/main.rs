@@ -3,7 +3,14 @@
 // A panic is how a test reports.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bad_input;
 mod connection;
+mod edge;
+mod house;
 mod one_request_harms_nobody;
+mod program;
+mod run_command;
+mod seed_page;
 mod tiny_http_evidence;
+mod turns;
 mod wire;

@@ -172,6 +172,10 @@ impl Reply {
         lines.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
     /// The code of a problem+json answer.
     pub(crate) fn code(&self) -> String {
         assert_eq!(self.field("Content-Type"), Some("application/problem+json"), "{self:?}");
