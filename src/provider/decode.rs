@@ -206,6 +206,7 @@ fn status_word(word: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn finish(fragments: &[&str]) -> (bool, Result<Value, BadArgs>) {
@@ -227,6 +228,44 @@ mod tests {
         assert!(finish(&["[1]"]).1.unwrap_err().why.contains("not a JSON object"));
         let long = "x".repeat(MAX_ARGS + 1);
         assert!(finish(&[&long]).1.unwrap_err().why.contains("256 KiB"));
+    }
+
+    /// A value built from the words that both protocols know, in any nonsensical nesting.
+    fn nonsense() -> impl Strategy<Value = Value> {
+        let words = "(text|thinking|tool_use|content_block_(start|delta|stop)|message_(start|delta|stop)|error|(text|input_json|signature)_delta|reasoning.text|)";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            (0..2).prop_map(Value::from),
+            words.prop_map(Value::from),
+        ];
+        let keys = "(type|index|choices|delta|message|content|content_block|usage|tool_calls|function|function_call|name|arguments|id|error|finish_reason|reasoning_details|thinking|text|input|partial_json|stop_reason)";
+        leaf.prop_recursive(5, 40, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map(keys, inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_event_is_too_odd(events in prop::collection::vec(nonsense(), 0..8)) {
+            let decoders: [Box<dyn Decode>; 2] = [
+                Box::new(crate::provider::anthropic::Decoder::new(Ids::default())),
+                Box::new(crate::provider::openai::Decoder::new(Ids::default(), true)),
+            ];
+            for mut decoder in decoders {
+                let mut out = Vec::new();
+                for event in &events {
+                    let event = Event { name: String::new(), data: event.to_string() };
+                    let _ = decoder.event(&event, &mut out);
+                }
+                decoder.end(&mut out);
+            }
+        }
     }
 
     #[test]

@@ -429,6 +429,13 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_line_is_too_odd(line in "((run|read|find|replace|list|with|in|for|please|é|\"|“|”|`|\\.|x)[ ,:]?){0,12}") {
+            understand(&line);
+        }
+    }
+
     #[test]
     fn in_doubt_nothing_is_done() {
         for line in [

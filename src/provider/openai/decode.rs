@@ -166,7 +166,8 @@ fn usage_of(value: &Value) -> Option<Usage> {
 /// Adds a fragment of `reasoning_details` to the one it goes on with.
 fn keep(kept: &mut Vec<Value>, detail: &Value) {
     let goes_on = |last: &&mut Value| {
-        last["type"] == detail["type"]
+        last.is_object()
+            && last["type"] == detail["type"]
             && last["index"] == detail["index"]
             && (detail["id"].is_null() || last["id"] == detail["id"])
     };
@@ -292,6 +293,16 @@ mod tests {
             &out[..],
             [Chunk::Text(_), Chunk::Call(Call { .. }), Chunk::End(Stop::Calls)]
         ));
+    }
+
+    #[test]
+    fn details_of_reasoning_that_are_no_objects_are_kept_apart() {
+        let odd = r#"{"choices":[{"delta":{"reasoning_details":["a",{"text":"b"}]}}]}"#;
+        let (out, fault, done) = run(&[odd, "[DONE]"]);
+        assert_eq!((fault, done), (None, true));
+        let details = json!(["a", {"text": "b"}]);
+        let whole = json!({"type": "reasoning_details", "details": details});
+        assert_eq!(out[0], Chunk::ReasoningEnd(whole));
     }
 
     #[test]
