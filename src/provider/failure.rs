@@ -64,7 +64,7 @@ impl Failure {
     /// An event that cannot be read.
     pub(crate) fn garbled(name: &str, data: &str) -> Self {
         let start = clip(&one_line(data), 100);
-        Self::fatal(
+        Self::passing(
             Code::ProviderFailed,
             format!("{name} sent something in its stream that is not JSON: {start}"),
         )

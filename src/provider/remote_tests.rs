@@ -103,6 +103,11 @@ fn an_error_or_a_cut_before_the_first_token_is_tried_again() {
     ]);
     assert_eq!((texts(&chunks).as_str(), problem), ("hello", None));
     assert_eq!(retries(&chunks).len(), 2);
+
+    let (chunks, problem, _) =
+        play(vec![Act::Send(stream(&["{not json"])), Act::Send(stream(&[START, HELLO, STOP]))]);
+    assert_eq!((texts(&chunks).as_str(), problem), ("hello", None));
+    assert!(retries(&chunks)[0].2.contains("not JSON"));
 }
 
 #[test]
@@ -152,6 +157,16 @@ fn what_cannot_succeed_is_not_tried_again() {
     assert!(problem.unwrap().detail.contains("base URL"));
     let (_, problem, _) = play(vec![Act::Send(answer(307, "location: http://evil/\r\n", ""))]);
     assert!(problem.unwrap().detail.contains("not followed"));
+}
+
+#[test]
+fn a_key_that_cannot_be_sent_is_not_shown() {
+    let mut endpoint = endpoint();
+    endpoint.key = Some(super::endpoint::Secret::new("sk-very\nsecret"));
+    let (_, problem) = pull(endpoint, &Cancel::new());
+    let problem = problem.unwrap();
+    assert_eq!(problem.code, Code::ProviderNotConfigured);
+    assert!(problem.detail.contains("ANTHROPIC_API_KEY") && !problem.detail.contains("sk-very"));
 }
 
 #[test]
@@ -279,7 +294,7 @@ fn configured_prices_and_headers_are_used() {
 }
 
 #[test]
-fn the_next_step_goes_to_the_same_agent() {
+fn a_turn_asks_more_than_once() {
     let (base, thread) = server(vec![
         Act::Send(stream(&[START, HELLO, STOP])),
         Act::Send(stream(&[START, HELLO, STOP])),

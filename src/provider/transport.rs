@@ -175,6 +175,14 @@ impl Transport {
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
                 Failure::fatal(Code::ProviderUnreachable, unreachable(&error.to_string()))
             }
+            ureq::Error::Http(_) | ureq::Error::BadUri(_) => Failure::fatal(
+                Code::ProviderNotConfigured,
+                format!(
+                    "{name} cannot be asked: its address ({base}), {} or a header of the \
+                     configuration has a character that HTTP does not allow.",
+                    endpoint.key_origin
+                ),
+            ),
             other => Failure::fatal(
                 Code::ProviderFailed,
                 endpoint.redact(&format!("{name} at {base} gave no proper answer: {other}.")),

@@ -74,7 +74,11 @@ impl Catalogue {
                 base: place.base.clone(),
                 ..self.endpoint(provider, name, model)
             };
-            let info = unlisted(provider, model);
+            let mut info = unlisted(provider, model);
+            let found = self.local.found();
+            let found = found.iter().filter(|found| found.id == provider);
+            info.context_window =
+                found.flat_map(|found| &found.models).find(|(id, _)| id == model).and_then(|m| m.1);
             return Ok(Model { info, kind: Kind::Remote(Box::new(endpoint)) });
         }
         Err(self.unknown(name, &format!("There is no provider `{provider}`.")))
