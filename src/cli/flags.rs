@@ -56,6 +56,19 @@ const DIR: Flag = flag(
 const CA: Flag =
     flag("ca", Some("FILE"), None, "Trust this PEM certificate authority for https:// too");
 
+const LIST: &[Flag] = &[
+    flag("json", None, None, "JSON, as the API gives it"),
+    flag("attach", Some("URL"), None, "Ask a running server, http://HOST:PORT"),
+    CA,
+    DIR,
+    HELP,
+];
+
+/// One of the lists that the API has too.
+const fn list(name: &'static str, summary: &'static str) -> Command {
+    Command { name, usage: "[OPTIONS]", summary, details: "", flags: LIST, takes_words: false }
+}
+
 /// All commands, in the order of the help.
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -143,6 +156,9 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: &[flag("attach", Some("URL"), None, "The server to ask"), CA, DIR, HELP],
         takes_words: false,
     },
+    list("models", "List the models there are, and which can be used"),
+    list("providers", "List the model providers, and which key each one wants"),
+    list("agents", "List the agents and their tools"),
     Command {
         name: "help",
         usage: "[COMMAND]",

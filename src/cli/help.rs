@@ -12,7 +12,7 @@ pub(super) fn program() -> String {
         env!("CARGO_PKG_VERSION")
     );
     for command in COMMANDS {
-        let _ = writeln!(text, "  {:8} {}", command.name, command.summary);
+        let _ = writeln!(text, "  {:10} {}", command.name, command.summary);
     }
     text.push_str(
         "\nOptions:\n  -h, --help     Show this help\n  -V, --version  Show the version\n\n\

@@ -4,6 +4,7 @@ mod exit;
 mod flags;
 mod help;
 mod input;
+mod lists;
 mod log;
 mod output;
 mod project;
@@ -62,6 +63,7 @@ fn run(args: impl IntoIterator<Item = OsString>, env: &Env) -> Result<Exit, Fail
         "serve" => serve::serve(&typed, env),
         "run" => run::run(&typed, env),
         "status" => status::status(&typed, env),
+        "models" | "providers" | "agents" => lists::list(command.name, &typed, env),
         _ => help_for(&typed.words),
     }
 }
