@@ -59,6 +59,8 @@ pub enum Code {
     HeadTooLarge,
     /// A bug: the request panicked.
     Internal,
+    /// What was to be kept cannot be stored: the disk is full, or refuses.
+    StoreFailed,
     /// The provider asked to slow down, and went on asking.
     ProviderRateLimited,
     /// The provider refused the request or answered nonsense.
@@ -79,7 +81,7 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::BadRequest,
         Self::BadJson,
         Self::BadField,
@@ -104,6 +106,7 @@ impl Code {
         Self::TooManyAttempts,
         Self::HeadTooLarge,
         Self::Internal,
+        Self::StoreFailed,
         Self::ProviderRateLimited,
         Self::ProviderFailed,
         Self::ProviderUnreachable,
@@ -144,6 +147,7 @@ impl Code {
             Self::TooManyAttempts => ("too-many-attempts", 429, "Too many wrong passwords"),
             Self::HeadTooLarge => ("head-too-large", 431, "The request head is too large"),
             Self::Internal => ("internal", 500, "Internal error"),
+            Self::StoreFailed => ("store-failed", 507, "Sessions cannot be stored"),
             Self::ProviderRateLimited => {
                 ("provider-rate-limited", 429, "The provider asked to slow down")
             }

@@ -19,6 +19,12 @@ pub struct Ids {
 }
 
 impl Ids {
+    /// Makes identifiers that come after this time: that of the newest one there is.
+    #[must_use]
+    pub fn after(ms: u64) -> Self {
+        Self { last: Mutex::new((ms, u128::MAX)) }
+    }
+
     /// The next identifier.
     pub fn next(&self) -> String {
         self.at(now_ms(), random())

@@ -15,8 +15,7 @@ use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::http::{Answer, EventStream, Request, Response};
 use crate::message::{Message, Part};
-use crate::session::hub::{Closed, Next};
-use crate::session::{Prompt, Sessions, Started};
+use crate::session::{Closed, Next, Prompt, Sessions, Started};
 use crate::transcript::Transcript;
 
 /// How long to wait before looking again where nothing else bounds a wait.
@@ -51,7 +50,7 @@ pub(super) fn chat(
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
     let Asked { prompt, background } = read(request)?;
-    let started = api.sessions.start(prompt)?;
+    let mut started = api.sessions.start(prompt)?;
     let mut transcript = Transcript::default();
     let mut code = Code::Internal;
     let mut agent = String::new();
@@ -127,11 +126,11 @@ pub(super) fn stream(
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
     let Asked { prompt, background } = read(request)?;
-    let started = api.sessions.start(prompt)?;
+    let mut started = api.sessions.start(prompt)?;
     let sessions = Arc::clone(&api.sessions);
     let heartbeat = api.server.limits.heartbeat;
     let write = Box::new(move |stream: &mut EventStream<'_>| {
-        let result = forward(&started, stream, heartbeat, background);
+        let result = forward(&mut started, stream, heartbeat, background);
         if !matches!(result, Ok(End::Done)) && !background {
             stop(&sessions, &started);
         }
@@ -152,7 +151,7 @@ enum End {
 
 /// Writes the turn's events until its last, or until the client is gone.
 fn forward(
-    started: &Started,
+    started: &mut Started,
     stream: &mut EventStream<'_>,
     heartbeat: Duration,
     background: bool,

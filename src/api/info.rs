@@ -50,7 +50,7 @@ pub(super) fn status(
             "cors": server.cors,
         },
         "auth": api.has_password,
-        "store": "memory",
+        "store": api.sessions.store_kind(),
         "defaultModel": engine.default_model(None),
         "defaultAgent": engine.default_agent(),
         "sessions": sessions,

@@ -21,7 +21,7 @@ pub(super) fn list(
     let before = params.query("before");
     // One more than asked for tells whether there are more.
     let wanted = limit.unwrap_or(ALL);
-    let mut sessions = api.sessions.list(before.as_deref(), wanted.saturating_add(1));
+    let mut sessions = api.sessions.list(before.as_deref(), wanted.saturating_add(1))?;
     let more = sessions.len() > wanted;
     sessions.truncate(wanted);
     let last = sessions.last().map(|session| session.id.clone());

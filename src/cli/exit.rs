@@ -105,6 +105,7 @@ pub(super) fn exit_of(code: Code) -> Exit {
         | Code::SessionBusy
         | Code::NotRunning
         | Code::Internal
+        | Code::StoreFailed
         | Code::ProviderRateLimited
         | Code::ProviderFailed
         | Code::ProviderUnreachable

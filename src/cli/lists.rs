@@ -60,8 +60,7 @@ pub(super) fn list(name: &str, typed: &Typed, env: &Env) -> Result<Exit, Failure
 fn here(name: &str, typed: &Typed, env: &Env) -> Result<Value, Failure> {
     let directory = project::directory(typed, env)?;
     let config = project::configure(&directory, env, ServerFlags::default())?;
-    let sessions = project::sessions(&config, env, directory)?;
-    let engine = sessions.engine();
+    let engine = project::engine(&config, env, directory)?;
     Ok(match name {
         "models" => json!(engine.catalogue().models()),
         "providers" => json!(engine.catalogue().providers()),

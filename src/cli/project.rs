@@ -1,14 +1,14 @@
 //! From a directory to what runs in it: configuration, models, agents, sessions.
 
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::agent::Engine;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::config::{self, Config, Env, ServerFlags};
 use crate::provider::Catalogue;
-use crate::session::Sessions;
+use crate::session::store::{Store, StoreError};
 
 /// The project directory that flags and environment name, absolute, symlinks resolved.
 pub(super) fn directory(typed: &Typed, env: &Env) -> Result<PathBuf, Failure> {
@@ -34,12 +34,38 @@ pub(super) fn configure(
     config::load(&options).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
 }
 
-/// What runs in a project.
-pub(super) fn sessions(
-    config: &Config,
-    env: &Env,
-    directory: PathBuf,
-) -> Result<Arc<Sessions>, Failure> {
-    let engine = Engine::new(config, Catalogue::new(config, env), directory)?;
-    Ok(Arc::new(Sessions::new(Arc::new(engine), config.server.limits.turns)))
+/// The agents and models of a project.
+pub(super) fn engine(config: &Config, env: &Env, directory: PathBuf) -> Result<Engine, Failure> {
+    Ok(Engine::new(config, Catalogue::new(config, env), directory)?)
+}
+
+/// Where the sessions of a project are kept: one folder a project, named after it.
+pub(super) fn store_folder(env: &Env, directory: &Path) -> Option<PathBuf> {
+    let name = directory.file_name().map(|name| name.to_string_lossy().into_owned());
+    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let name: String = name.unwrap_or_default().chars().take(64).map(plain).collect();
+    let digest = Sha256::digest(directory.as_os_str().as_encoded_bytes());
+    let digest =
+        digest.iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    Some(config::data_dir(env)?.join("projects").join(format!("{name}-{digest}")))
+}
+
+/// The store of a project; in memory, with a warning, where nothing can be written.
+///
+/// # Errors
+/// One that a later version of the program wrote.
+pub(super) fn store(folder: Option<&Path>) -> Result<Store, Failure> {
+    let why = match folder.map(Store::in_folder) {
+        Some(Ok(store)) => return Ok(store),
+        Some(Err(error @ StoreError::Newer(_))) => {
+            return Err(Failure::new(Exit::Failed, error.to_string()));
+        }
+        Some(Err(error)) => error.to_string(),
+        None => "there is no home directory".to_owned(),
+    };
+    log::warn!(
+        "sessions are kept in memory, and are gone with this process ({why}); OPENCODE_DATA_DIR \
+         names a place for them"
+    );
+    Ok(Store::in_memory())
 }

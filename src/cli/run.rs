@@ -20,8 +20,7 @@ use crate::client::{ClientError, Remote, Target};
 use crate::config::{Env, ServerFlags};
 use crate::event::Body;
 use crate::os;
-use crate::session::hub::Next;
-use crate::session::{Prompt, Sessions};
+use crate::session::{Next, Prompt, Sessions};
 
 /// How long a server may take to hear that an interrupted turn is to stop.
 const ABORT_TIME: Duration = Duration::from_secs(2);
@@ -192,9 +191,22 @@ fn newest(remote: &Remote) -> Result<String, Failure> {
         session["updatedAt"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok())
     };
     let newest = all.iter().max_by_key(|session| time(session));
-    newest.and_then(|session| session["id"].as_str()).map(str::to_owned).ok_or_else(|| {
-        Failure::new(Exit::Usage, "there is no session to continue; leave --continue out")
-    })
+    newest
+        .and_then(|session| session["id"].as_str())
+        .map(str::to_owned)
+        .ok_or_else(none_to_continue)
+}
+
+/// The session of this project that changed last.
+fn newest_here(sessions: &Sessions) -> Result<String, Failure> {
+    let all = sessions.list(None, usize::MAX)?;
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let newest = all.into_iter().max_by_key(|session| time(&session.updated_at));
+    newest.map(|session| session.id).ok_or_else(none_to_continue)
+}
+
+fn none_to_continue() -> Failure {
+    Failure::new(Exit::Usage, "there is no session to continue; leave --continue out")
 }
 
 /// Tells the server to stop the turn. It notices the closed connection as well, so a failure
@@ -221,20 +233,17 @@ fn in_process(
     stop: &Stop,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    if ask.session.is_some() || ask.newest {
-        let text = "sessions of a run without --attach are not kept yet: name a server with \
-            --attach to go on in one";
-        return Err(Failure::new(Exit::Usage, text));
-    }
     os::protect_environment();
     let directory = project::directory(typed, env)?;
     let config = project::configure(&directory, env, ServerFlags::default())?;
     for warning in &config.warnings {
         tell(warning);
     }
-    let sessions = project::sessions(&config, env, directory)?;
-    let prompt =
-        Prompt { message, session: None, title: ask.title, agent: ask.agent, model: ask.model };
+    let store = project::store(project::store_folder(env, &directory).as_deref())?;
+    let engine = Arc::new(project::engine(&config, env, directory)?);
+    let sessions = Arc::new(Sessions::new(engine, store, 1));
+    let session = if ask.newest { Some(newest_here(&sessions)?) } else { ask.session };
+    let prompt = Prompt { message, session, title: ask.title, agent: ask.agent, model: ask.model };
     let result = follow(&sessions, prompt, stop, printer);
     sessions.stop(Duration::ZERO);
     result
@@ -246,7 +255,7 @@ fn follow(
     stop: &Stop,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    let started = sessions.start(prompt)?;
+    let mut started = sessions.start(prompt)?;
     let aborting = Arc::clone(sessions);
     let (session, message) = (started.session_id.clone(), started.message_id.clone());
     let hook = stop.cancel.on_cancel(move || aborting.abort_turn(&session, &message));

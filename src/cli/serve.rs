@@ -16,6 +16,7 @@ use crate::config::{self, Config, Env, ServerFlags};
 use crate::http::Server;
 use crate::os;
 use crate::session::Sessions;
+use crate::session::store::ServerLock;
 use crate::tool;
 
 /// What is left after the turns have ended: answers being written.
@@ -34,7 +35,14 @@ pub(super) fn serve(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         Some(on) => on,
         None => matches!(env.get("OPENCODE_INSECURE"), Some("1" | "true")),
     };
-    let sessions = project::sessions(&config, env, directory)?;
+    let folder = project::store_folder(env, &directory);
+    let store = project::store(folder.as_deref())?;
+    let mut lock = match folder {
+        Some(folder) if store.kind() == "disk" => Some(claim(&folder, &directory)?),
+        _ => None,
+    };
+    let engine = Arc::new(project::engine(&config, env, directory)?);
+    let sessions = Arc::new(Sessions::new(engine, store, config.server.limits.turns));
     // A connection that runs a turn holds a socket, a wake-up and a provider's socket.
     let most = usize::try_from(descriptors / 3).unwrap_or(usize::MAX).max(8);
     config.server.limits.connections = config.server.limits.connections.min(most);
@@ -55,13 +63,20 @@ pub(super) fn serve(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     let running = server
         .start(api)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot accept: {error}")))?;
-    announce(&config.server.hostname, address);
+    let url = url(&config.server.hostname, address);
+    if let Some(lock) = &mut lock
+        && let Err(error) = lock.announce(&url)
+    {
+        log::warn!("a second server will not know this one's address: {error}");
+    }
+    announce(&url);
     let grace = config.server.limits.stop_time;
     until_signalled(signals, &sessions, grace);
     let left = running.stop(LAST_WRITES);
     if left > 0 {
         log::warn!("{left} connections did not end in time");
     }
+    drop(lock);
     log::info!("stopped");
     Ok(Exit::Ok)
 }
@@ -95,13 +110,25 @@ fn bind(config: &Config) -> Result<Server, Failure> {
     })
 }
 
-/// The line that scripts wait for. A closed standard output is no reason not to serve.
-fn announce(hostname: &str, address: SocketAddr) {
+/// Holds the project for this server.
+fn claim(folder: &std::path::Path, directory: &std::path::Path) -> Result<ServerLock, Failure> {
+    ServerLock::claim(folder).map_err(|error| {
+        let text = format!("{error} ({}): use it, or stop it first", directory.display());
+        Failure::new(Exit::Failed, text)
+    })
+}
+
+fn url(hostname: &str, address: SocketAddr) -> String {
     let host = match hostname.parse::<IpAddr>() {
         Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
         _ => hostname.to_owned(),
     };
-    let line = format!("opencode server listening on http://{host}:{}\n", address.port());
+    format!("http://{host}:{}", address.port())
+}
+
+/// The line that scripts wait for. A closed standard output is no reason not to serve.
+fn announce(url: &str) {
+    let line = format!("opencode server listening on {url}\n");
     let mut stdout = std::io::stdout();
     let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
 }
@@ -145,7 +172,6 @@ fn warn(
     if root == std::path::Path::new("/") {
         log::warn!("the project directory is /: name one with --dir");
     }
-    log::info!("sessions are kept in memory, and are gone when the server stops");
 }
 
 /// Returns when the turns have ended after the first SIGTERM or SIGINT. A second one ends the

@@ -1,27 +1,43 @@
-//! Fan-out of a session's events to whoever follows it.
+//! Fan-out of a session's events to whoever follows it, and what they missed.
 //!
 //! Publishing never waits: every follower has a bounded queue, and one that does not keep up is
-//! cut off. Who the followers are (a stream, a script, a socket) is not known here.
+//! cut off. The newest events stay in a ring, so that a follower who comes late or comes back
+//! gets them too. Who the followers are (a stream, a script, a socket) is not known here.
 
 use std::collections::VecDeque;
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use crate::event::{Body, Event};
-use crate::os::{self, Waker, Woken};
+use crate::event::{Body, Event, EventId};
+use crate::os::Waker;
 
 /// A queue holds at most this many events...
 const QUEUE_EVENTS: usize = 16 * 1024;
 /// ...and about this many bytes of them.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+/// The ring holds at most this many events...
+const RING_EVENTS: usize = 4096;
+/// ...and about this many bytes of them.
+const RING_BYTES: usize = 1024 * 1024;
 
-/// The followers of one session.
-#[derive(Debug, Default)]
-pub struct Hub {
-    /// Protects the list and the order of publishing; pushing to a queue does not block.
-    queues: Mutex<Vec<Arc<Queue>>>,
+/// The followers of one session, and its newest events.
+#[derive(Debug)]
+pub(super) struct Hub {
+    /// Protects ring and followers, and so the order of publishing; pushing does not block.
+    state: Mutex<HubState>,
+}
+
+#[derive(Debug)]
+struct HubState {
+    ring: VecDeque<Arc<Event>>,
+    ring_bytes: usize,
+    queues: Vec<Arc<Queue>>,
+    /// The newest event told, or stored before anybody followed.
+    told: EventId,
+    /// The size of the log when `told` was last compared with it.
+    size: u64,
+    used: Instant,
+    deleted: bool,
 }
 
 /// Why a queue takes no more events.
@@ -33,66 +49,170 @@ pub enum Closed {
     Ended,
 }
 
+/// Events on their way to one follower.
 #[derive(Debug)]
-struct Queue {
-    state: Mutex<State>,
-    waker: Waker,
+pub(super) struct Queue {
+    state: Mutex<QueueState>,
+    waker: Arc<Waker>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     events: VecDeque<Arc<Event>>,
     bytes: usize,
     closed: Option<Closed>,
 }
 
-/// One follower's end. Dropping it stops following.
+/// What a queue gives.
 #[derive(Debug)]
-pub struct Subscription {
-    queue: Arc<Queue>,
-    hub: Weak<Hub>,
-}
-
-/// What a follower sees next.
-#[derive(Debug)]
-pub enum Next {
+pub(super) enum Taken {
     /// Events, in order; at least one.
     Events(VecDeque<Arc<Event>>),
-    /// The peer of the watched socket is gone.
-    Departed,
-    /// Nothing within the time.
-    Quiet,
+    /// Nothing yet.
+    Nothing,
     /// Nothing more will come.
     Closed(Closed),
 }
 
+/// Where a follower stands: the last event it has, and whether a turn ended with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) id: EventId,
+    pub(super) is_end: bool,
+}
+
+impl Place {
+    /// Before the first event.
+    pub(super) const START: Self = Self { id: 0, is_end: true };
+
+    /// The place of an event.
+    pub(super) fn of(event: &Event) -> Self {
+        Self { id: event.id, is_end: matches!(event.body, Body::Done { .. }) }
+    }
+
+    /// Whether nothing stood between this place and an event: ids are dense within a turn, and a
+    /// turn follows the end of the one before.
+    pub(super) fn is_followed_by(self, next: &Event) -> bool {
+        let (fence, n) = (next.id >> 32, next.id & 0xffff_ffff);
+        next.id == self.id + 1 || (self.is_end && n == 1 && fence == (self.id >> 32) + 1)
+    }
+}
+
 impl Hub {
-    /// Follows from now on.
-    ///
-    /// # Errors
-    /// When the system has no descriptor left for the wake-up.
-    pub fn subscribe(self: &Arc<Self>) -> io::Result<Subscription> {
-        let queue = Arc::new(Queue { state: Mutex::default(), waker: Waker::new()? });
-        lock(&self.queues).push(Arc::clone(&queue));
-        Ok(Subscription { queue, hub: Arc::downgrade(self) })
+    /// A hub nobody follows, of a session whose newest event has this id.
+    pub(super) fn new(told: EventId) -> Self {
+        let state = HubState {
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            queues: Vec::new(),
+            told,
+            size: 0,
+            used: Instant::now(),
+            deleted: false,
+        };
+        Self { state: Mutex::new(state) }
     }
 
     /// Gives events to every follower; one whose queue is full is cut off.
-    pub fn publish(&self, events: &[Arc<Event>]) {
-        lock(&self.queues).retain(|queue| queue.push(events));
+    pub(super) fn publish(&self, events: &[Arc<Event>]) {
+        let mut state = lock(&self.state);
+        state.used = Instant::now();
+        for event in events {
+            state.ring_bytes += weight(&event.body);
+            state.told = event.id;
+            state.ring.push_back(Arc::clone(event));
+        }
+        while state.ring.len() > RING_EVENTS || state.ring_bytes > RING_BYTES {
+            let Some(oldest) = state.ring.pop_front() else { break };
+            state.ring_bytes -= weight(&oldest.body);
+        }
+        state.queues.retain(|queue| queue.push(events));
     }
 
     /// Tells every follower that nothing more will come.
-    pub fn close(&self) {
-        for queue in lock(&self.queues).drain(..) {
+    pub(super) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.deleted = true;
+        for queue in state.queues.drain(..) {
             queue.close(Closed::Ended);
         }
+    }
+
+    /// Adds a follower who wants what comes from now on.
+    pub(super) fn join(&self, queue: &Arc<Queue>) {
+        let mut state = lock(&self.state);
+        state.used = Instant::now();
+        if state.deleted {
+            queue.close(Closed::Ended);
+        } else {
+            state.queues.push(Arc::clone(queue));
+        }
+    }
+
+    /// Adds a follower who stands at a place, if the ring goes on from there: its queue then has
+    /// what it missed. Otherwise tells from where on the ring goes on.
+    pub(super) fn join_at(&self, queue: &Arc<Queue>, place: Place) -> Result<(), EventId> {
+        let mut state = lock(&self.state);
+        state.used = Instant::now();
+        let from = state.ring.partition_point(|event| event.id <= place.id);
+        let goes_on = match state.ring.get(from) {
+            Some(next) => {
+                place.is_followed_by(next) || (from > 0 && state.ring[from - 1].id == place.id)
+            }
+            None => place.id >= state.told,
+        };
+        if !goes_on {
+            return Err(state.ring.get(from).map_or(state.told, |next| next.id - 1));
+        }
+        let missed: Vec<_> = state.ring.iter().skip(from).cloned().collect();
+        if state.deleted {
+            queue.push(&missed);
+            queue.close(Closed::Ended);
+        } else if queue.push(&missed) {
+            state.queues.push(Arc::clone(queue));
+        }
+        Ok(())
+    }
+
+    /// Takes a follower away.
+    pub(super) fn leave(&self, queue: &Arc<Queue>) {
+        let mut state = lock(&self.state);
+        state.used = Instant::now();
+        state.queues.retain(|other| !Arc::ptr_eq(other, queue));
+    }
+
+    /// Whether anybody follows, and since when nothing has happened.
+    pub(super) fn use_of(&self) -> (bool, Instant) {
+        let state = lock(&self.state);
+        (!state.queues.is_empty(), state.used)
+    }
+
+    /// The id of the newest event told, if the log has another size than when this was last
+    /// asked.
+    pub(super) fn told_before(&self, size: u64) -> Option<EventId> {
+        let mut state = lock(&self.state);
+        (std::mem::replace(&mut state.size, size) != size).then_some(state.told)
+    }
+
+    /// The place of an event that the ring has.
+    pub(super) fn place_of(&self, id: EventId) -> Option<Place> {
+        let state = lock(&self.state);
+        let at = state.ring.binary_search_by_key(&id, |event| event.id).ok()?;
+        Some(Place::of(&state.ring[at]))
     }
 }
 
 impl Queue {
+    /// An empty queue that wakes this waker.
+    pub(super) fn new(waker: Arc<Waker>) -> Self {
+        Self { state: Mutex::default(), waker }
+    }
+
     /// Whether the events were taken.
     fn push(&self, events: &[Arc<Event>]) -> bool {
+        if events.is_empty() {
+            return true;
+        }
         let bytes: usize = events.iter().map(|event| weight(&event.body)).sum();
         let mut state = lock(&self.state);
         let fits =
@@ -117,45 +237,19 @@ impl Queue {
         self.waker.wake();
     }
 
-    fn take(&self) -> Option<Next> {
+    /// What has come since the last time.
+    pub(super) fn take(&self) -> Taken {
         let mut state = lock(&self.state);
         if !state.events.is_empty() {
             state.bytes = 0;
-            return Some(Next::Events(std::mem::take(&mut state.events)));
+            return Taken::Events(std::mem::take(&mut state.events));
         }
-        state.closed.map(Next::Closed)
-    }
-}
-
-impl Subscription {
-    /// Waits for events, at most for `time`, and meanwhile watches a client's socket.
-    pub fn next(&self, socket: Option<BorrowedFd<'_>>, time: Duration) -> io::Result<Next> {
-        let end = Instant::now() + time;
-        loop {
-            if let Some(next) = self.queue.take() {
-                return Ok(next);
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(Next::Quiet);
-            }
-            if os::wait(&self.queue.waker, socket, left)? == Woken::Departed {
-                return Ok(Next::Departed);
-            }
-        }
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        if let Some(hub) = self.hub.upgrade() {
-            lock(&hub.queues).retain(|queue| !Arc::ptr_eq(queue, &self.queue));
-        }
+        state.closed.map_or(Taken::Nothing, Taken::Closed)
     }
 }
 
 /// About how many bytes an event holds in memory.
-fn weight(body: &Body) -> usize {
+pub(super) fn weight(body: &Body) -> usize {
     let text = match body {
         Body::Session { message, .. } => message.len(),
         Body::Text { content }
@@ -177,54 +271,60 @@ mod tests {
     use super::*;
     use crate::event::Keep;
 
-    fn text(id: u64, content: &str) -> Arc<Event> {
-        let body = Body::Text { content: content.into() };
+    fn text(id: u64) -> Arc<Event> {
+        let body = Body::Text { content: "x".into() };
         Arc::new(Event { id, keep: Keep::Passing, body })
     }
 
-    const LONG: Duration = Duration::from_secs(3600);
+    fn queue() -> Arc<Queue> {
+        Arc::new(Queue::new(Arc::new(Waker::new().unwrap())))
+    }
 
-    #[test]
-    fn every_follower_gets_every_event_in_order() {
-        let hub = Arc::new(Hub::default());
-        let followers = [hub.subscribe().unwrap(), hub.subscribe().unwrap()];
-        hub.publish(&[text(1, "a")]);
-        hub.publish(&[text(2, "b"), text(3, "c")]);
-        for follower in &followers {
-            let Next::Events(events) = follower.next(None, LONG).unwrap() else { panic!() };
-            assert_eq!(events.iter().map(|e| e.id).collect::<Vec<_>>(), [1, 2, 3]);
+    fn ids(queue: &Queue) -> Vec<u64> {
+        match queue.take() {
+            Taken::Events(events) => events.iter().map(|event| event.id).collect(),
+            _ => Vec::new(),
         }
     }
 
     #[test]
     fn one_who_never_reads_is_cut_off_and_the_others_are_not() {
-        let hub = Arc::new(Hub::default());
-        let (slow, quick) = (hub.subscribe().unwrap(), hub.subscribe().unwrap());
+        let hub = Hub::new(0);
+        let (slow, quick) = (queue(), queue());
+        hub.join(&slow);
+        hub.join(&quick);
         let mut seen = 0;
-        for id in 0..=QUEUE_EVENTS as u64 {
-            hub.publish(&[text(id, "x")]);
-            if let Next::Events(events) = quick.next(None, LONG).unwrap() {
-                seen += events.len();
-            }
+        for id in 1..=QUEUE_EVENTS as u64 + 1 {
+            hub.publish(&[text(id)]);
+            seen += ids(&quick).len();
         }
         assert_eq!(seen, QUEUE_EVENTS + 1);
-        assert!(
-            matches!(slow.next(None, LONG).unwrap(), Next::Events(e) if e.len() == QUEUE_EVENTS)
-        );
-        assert!(matches!(slow.next(None, LONG).unwrap(), Next::Closed(Closed::TooSlow)));
+        assert_eq!(ids(&slow).len(), QUEUE_EVENTS);
+        assert!(matches!(slow.take(), Taken::Closed(Closed::TooSlow)));
     }
 
     #[test]
-    fn a_waiting_follower_is_woken_by_an_event_and_by_the_end() {
-        let hub = Arc::new(Hub::default());
-        let follower = hub.subscribe().unwrap();
-        let waiting = std::thread::spawn(move || {
-            let first = follower.next(None, LONG).unwrap();
-            (matches!(first, Next::Events(_)), follower.next(None, LONG).unwrap())
-        });
-        hub.publish(&[text(1, "a")]);
-        hub.close();
-        let (got_events, then) = waiting.join().unwrap();
-        assert!(got_events && matches!(then, Next::Closed(Closed::Ended)));
+    fn the_ring_gives_what_was_missed_once_and_in_order_or_says_where_it_begins() {
+        let hub = Hub::new(0);
+        for id in 1..=RING_EVENTS as u64 + 10 {
+            hub.publish(&[text(id)]);
+        }
+        let place = |id| Place { id, is_end: false };
+        assert_eq!(hub.join_at(&queue(), place(5)), Err(10));
+        let late = queue();
+        assert_eq!(hub.join_at(&late, place(RING_EVENTS as u64 + 7)), Ok(()));
+        hub.publish(&[text(RING_EVENTS as u64 + 11)]);
+        let from = RING_EVENTS as u64 + 8;
+        assert_eq!(ids(&late), (from..from + 4).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_turn_follows_the_end_of_the_one_before_and_nothing_else() {
+        let place = |id, is_end| Place { id, is_end };
+        assert!(place(1 << 32 | 9, true).is_followed_by(&text(2 << 32 | 1)));
+        assert!(!place(1 << 32 | 9, false).is_followed_by(&text(2 << 32 | 1)));
+        assert!(!place(1 << 32 | 9, true).is_followed_by(&text(3 << 32 | 1)));
+        assert!(!place(1 << 32 | 9, true).is_followed_by(&text(2 << 32 | 2)));
+        assert!(Place::START.is_followed_by(&text(1 << 32 | 1)));
     }
 }

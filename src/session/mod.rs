@@ -4,7 +4,7 @@
 //! lock is never held while anything waits on a network, a disk or a child process. This room
 //! does not know HTTP: a server, a script and a terminal ask it the same way.
 
-pub mod hub;
+mod hub;
 pub mod store;
 mod turn;
 
@@ -18,11 +18,15 @@ use serde::Serialize;
 use crate::agent::{Engine, Wish};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
+use crate::event::EventId;
 use crate::id::{self, Ids};
 use crate::message::{Message, Usage};
-use crate::session::hub::Subscription;
-use crate::session::store::{Head, Store, StoreError};
+use crate::os::Waker;
+use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::transcript::Transcript;
+
+pub use hub::Closed;
+pub use store::{Follower, Next};
 
 /// A message of a user is at most this long, in bytes.
 pub const MESSAGE_BYTES: usize = 512 * 1024;
@@ -51,6 +55,8 @@ struct Turns {
     running: HashMap<String, Running>,
     /// Threads whose turn has ended, to be joined.
     ended: Vec<JoinHandle<()>>,
+    /// Turns that have a place and no thread yet.
+    starting: usize,
     stopping: bool,
 }
 
@@ -77,14 +83,13 @@ pub struct Prompt {
 }
 
 /// A turn that runs.
-#[derive(Debug)]
 pub struct Started {
     /// The session it runs in.
     pub session_id: String,
     /// The id of the answer.
     pub message_id: String,
     /// The turn's events, from the first.
-    pub events: Subscription,
+    pub events: Follower,
 }
 
 /// A session as clients see it in a list.
@@ -112,10 +117,36 @@ pub struct SessionView {
 }
 
 impl Sessions {
-    /// No sessions yet.
+    /// The sessions of a store; turns in it that never ended are ended now.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, capacity: usize) -> Self {
-        Self { store: Arc::default(), engine, ids: Ids::default(), turns: Arc::default(), capacity }
+    pub fn new(engine: Arc<Engine>, store: Store, capacity: usize) -> Self {
+        let newest = store.list(None, 1).ok().and_then(|heads| id::time_ms(&heads.first()?.0.id));
+        let ids = Ids::after(newest.unwrap_or_default());
+        let sessions =
+            Self { store: Arc::new(store), engine, ids, turns: Arc::default(), capacity };
+        for session in sessions.store.unfinished() {
+            sessions.end_unfinished(&session);
+        }
+        sessions
+    }
+
+    /// Ends a turn whose process died in it: its session can go on.
+    fn end_unfinished(&self, session: &str) {
+        match self.store.acquire(session) {
+            Ok(lease) => {
+                if let Err(error) = turn::end_unfinished(&self.store, lease) {
+                    log::error!("session {session} has an unfinished turn: {error}");
+                }
+            }
+            Err(StoreError::Busy | StoreError::Missing) => {}
+            Err(error) => log::error!("session {session} has an unfinished turn: {error}"),
+        }
+    }
+
+    /// `disk` or `memory`.
+    #[must_use]
+    pub fn store_kind(&self) -> &'static str {
+        self.store.kind()
     }
 
     /// What answers in these sessions.
@@ -145,15 +176,14 @@ impl Sessions {
         self.engine.choose(&wish)?;
         let title = title.unwrap_or_else(|| UNTITLED.to_owned());
         let head = self.new_head(title, agent, model);
-        self.store.create(head.clone()).map_err(|e| problem(e, &head.id))?;
+        self.store.create(&head).map_err(|e| problem(e, &head.id))?;
         Ok(self.view(head, false))
     }
 
     /// Sessions, the newest first.
-    #[must_use]
-    pub fn list(&self, before: Option<&str>, limit: usize) -> Vec<SessionView> {
-        let heads = self.store.list(before, limit);
-        heads.into_iter().map(|(head, running)| self.view(head, running)).collect()
+    pub fn list(&self, before: Option<&str>, limit: usize) -> Result<Vec<SessionView>, Problem> {
+        let heads = self.store.list(before, limit).map_err(|e| problem(e, ""))?;
+        Ok(heads.into_iter().map(|(head, running)| self.view(head, running)).collect())
     }
 
     /// One session with all its messages.
@@ -162,7 +192,7 @@ impl Sessions {
         let (head, running) = self.store.head(session).map_err(missing)?;
         let mut transcript = Transcript::default();
         for event in self.store.read(session, 0).map_err(missing)? {
-            transcript.apply(&event.body);
+            transcript.apply(&event.map_err(missing)?.body);
         }
         Ok((self.view(head, running), transcript.into_messages()))
     }
@@ -187,6 +217,11 @@ impl Sessions {
                 cancel.cancel();
                 Ok(())
             }
+            _ if running && self.store.is_elsewhere(session) => Err(Problem::new(
+                Code::SessionBusy,
+                "the turn in this session runs in another process (a `run` beside the server) \
+                 and can be stopped there only",
+            )),
             _ => Err(Problem::new(
                 Code::NotRunning,
                 "no turn is running in this session, so there is nothing to abort",
@@ -213,8 +248,23 @@ impl Sessions {
             return Err(problem);
         }
         let lease = self.store.acquire_within(session, DELETE_TIME);
-        self.store.delete(lease.map_err(|e| problem(e, session))?);
-        Ok(())
+        let lease = lease.map_err(|e| problem(e, session))?;
+        self.store.delete(lease).map_err(|e| problem(e, session))
+    }
+
+    /// Follows a session: what came after an event, or from now on.
+    pub fn follow(&self, session: &str, after: Option<EventId>) -> Result<Follower, Problem> {
+        self.store.follow(session, after).map_err(|e| problem(e, session))
+    }
+
+    /// The same, waking a waker that others share.
+    pub fn follow_with(
+        &self,
+        session: &str,
+        after: Option<EventId>,
+        waker: Arc<Waker>,
+    ) -> Result<Follower, Problem> {
+        self.store.follow_with(session, after, waker).map_err(|e| problem(e, session))
     }
 
     /// Starts a turn. Its events come through the subscription, whose first is `session` and
@@ -235,28 +285,14 @@ impl Sessions {
             session_model: known.as_ref().and_then(|head| head.model.as_deref()),
         })?;
 
-        let mut turns = self.lock();
-        turns.refuse_when_stopping()?;
-        turns.join_ended();
-        if turns.running.len() >= self.capacity {
-            let detail = format!("{} turns are running, which is the limit", self.capacity);
-            return Err(Problem::new(Code::AtCapacity, detail).retry_after(1));
-        }
+        self.reserve()?;
         let is_new = known.is_none();
-        let head = known.unwrap_or_else(|| {
-            let title = prompt.title.clone().unwrap_or_else(|| title_of(&prompt.message));
-            self.new_head(title, prompt.agent.clone(), prompt.model.clone())
-        });
-        let session_id = head.id.clone();
-        if is_new {
-            self.store.create(head).map_err(|e| problem(e, &session_id))?;
-        }
-        let lease = self.store.acquire(&session_id).map_err(|e| problem(e, &session_id))?;
-        let events = match self.store.follow(&session_id) {
-            Ok(events) => events,
-            Err(error) => {
-                self.give_back(lease, is_new);
-                return Err(problem(error, &session_id));
+        let prepared = self.prepare(&prompt, known);
+        let (session_id, lease, events) = match prepared {
+            Ok(prepared) => prepared,
+            Err(problem) => {
+                self.lock().starting -= 1;
+                return Err(problem);
             }
         };
 
@@ -275,6 +311,8 @@ impl Sessions {
             is_new,
         };
         // The map stays locked until the turn stands in it: the thread's last act is to look.
+        let mut turns = self.lock();
+        turns.starting -= 1;
         match turn.spawn(lease, Arc::clone(&self.turns)) {
             Ok(thread) => {
                 let running = Running { message_id: message_id.clone(), cancel, thread };
@@ -289,6 +327,45 @@ impl Sessions {
                 self.give_back(lease, is_new);
                 let detail = "no thread could be started for the turn; try again shortly";
                 Err(Problem::new(Code::AtCapacity, detail).retry_after(1))
+            }
+        }
+    }
+
+    /// Takes a place among the turns that may run.
+    fn reserve(&self) -> Result<(), Problem> {
+        let mut turns = self.lock();
+        turns.refuse_when_stopping()?;
+        turns.join_ended();
+        if turns.running.len() + turns.starting >= self.capacity {
+            let detail = format!("{} turns are running, which is the limit", self.capacity);
+            return Err(Problem::new(Code::AtCapacity, detail).retry_after(1));
+        }
+        turns.starting += 1;
+        Ok(())
+    }
+
+    /// What a turn needs of the store: its session, made where it is new, the lease, and the
+    /// first follower.
+    fn prepare(
+        &self,
+        prompt: &Prompt,
+        known: Option<Head>,
+    ) -> Result<(String, Lease, Follower), Problem> {
+        let is_new = known.is_none();
+        let head = known.unwrap_or_else(|| {
+            let title = prompt.title.clone().unwrap_or_else(|| title_of(&prompt.message));
+            self.new_head(title, prompt.agent.clone(), prompt.model.clone())
+        });
+        let id = head.id.clone();
+        if is_new {
+            self.store.create(&head).map_err(|e| problem(e, &id))?;
+        }
+        let lease = self.store.acquire(&id).map_err(|e| problem(e, &id))?;
+        match self.store.follow(&id, None) {
+            Ok(events) => Ok((id, lease, events)),
+            Err(error) => {
+                self.give_back(lease, is_new);
+                Err(problem(error, &id))
             }
         }
     }
@@ -314,18 +391,15 @@ impl Sessions {
     }
 
     fn new_head(&self, title: String, agent: Option<String>, model: Option<String>) -> Head {
-        let id = self.ids.next();
-        let updated_ms = id::time_ms(&id).unwrap_or_default();
-        let usage = Usage::default();
-        Head { id, title, updated_ms, agent, model, message_count: 0, usage }
+        Head { agent, model, ..Head::new(self.ids.next(), title) }
     }
 
     /// Undoes the start of a turn that could not start.
-    fn give_back(&self, lease: store::Lease, is_new: bool) {
-        if is_new {
-            self.store.delete(lease);
-        } else {
-            self.store.release(lease, Vec::new(), |_| ());
+    fn give_back(&self, lease: Lease, is_new: bool) {
+        let given =
+            if is_new { self.store.delete(lease) } else { self.store.release(lease, Vec::new()) };
+        if let Err(error) = given {
+            log::error!("a session whose turn could not start: {error}");
         }
     }
 
@@ -398,6 +472,8 @@ fn title_of(message: &str) -> String {
     }
 }
 
+// It stands in `map_err`, which gives the error away.
+#[allow(clippy::needless_pass_by_value)]
 fn problem(error: StoreError, session: &str) -> Problem {
     match error {
         StoreError::Missing => Problem::new(
@@ -411,10 +487,12 @@ fn problem(error: StoreError, session: &str) -> Problem {
         )
         .with("sessionId", session),
         StoreError::Exists => Problem::new(Code::Internal, "the new session's id was taken"),
-        StoreError::NoDescriptor => {
-            Problem::new(Code::AtCapacity, "no descriptor is left to follow the turn")
-                .retry_after(1)
-        }
+        StoreError::Full
+        | StoreError::Served(_)
+        | StoreError::Newer(_)
+        | StoreError::TooLarge(_)
+        | StoreError::Damaged(_)
+        | StoreError::Io(_) => Problem::new(Code::StoreFailed, error.to_string()),
     }
 }
 

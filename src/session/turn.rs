@@ -11,8 +11,8 @@ use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::id;
-use crate::message::Usage;
-use crate::session::store::{Lease, Store};
+use crate::message::{FinishReason, Usage};
+use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::session::{Prompt, Turns};
 use crate::transcript::Transcript;
 
@@ -82,19 +82,20 @@ impl Turn {
             finish_reason: outcome.reason,
             usage: outcome.usage,
         });
-        self.store.release(lease, last, |head| {
+        let change = |head: &mut Head| {
             head.updated_ms = id::now_ms();
             head.usage.add(&outcome.usage);
-        });
+        };
+        let stored = self.store.set_head(&lease, change);
+        if let Err(error) = self.store.release(lease, last).and(stored) {
+            log::error!("the end of turn {} cannot be stored: {error}", self.message_id);
+        }
     }
 
     fn answer(&self, lease: &mut Lease) -> Outcome {
         match self.begin(lease) {
             Ok(transcript) => {
-                let mut emit = |body| {
-                    let stored = self.store.append(lease, vec![body], |_| ());
-                    stored.map_err(|error| Problem::new(Code::Internal, error.to_string()))
-                };
+                let mut emit = |body| self.store.append(lease, vec![body]).map_err(failed);
                 let history = transcript.into_messages();
                 self.engine.run(&self.choice, history, &self.cancel, &mut emit)
             }
@@ -104,8 +105,11 @@ impl Turn {
 
     /// Stores and tells the user's message, and gives the history up to it.
     fn begin(&self, lease: &mut Lease) -> Result<Transcript, Problem> {
-        let internal = |error| Problem::new(Code::Internal, format!("{error}"));
-        let (head, _) = self.store.head(&self.session_id).map_err(internal)?;
+        if lease.is_unfinished() {
+            let last = unfinished(&self.store, &self.session_id)?;
+            self.store.append(lease, last).map_err(failed)?;
+        }
+        let (head, _) = self.store.head(&self.session_id).map_err(failed)?;
         let is_first = !self.is_new && head.message_count == 0;
         let title = match (&self.prompt.title, is_first) {
             (None, true) if head.title == super::UNTITLED => super::title_of(&self.prompt.message),
@@ -121,7 +125,7 @@ impl Turn {
             message: self.prompt.message.clone(),
         };
         let prompt = &self.prompt;
-        let change = |head: &mut crate::session::store::Head| {
+        let change = |head: &mut Head| {
             head.title = title;
             head.message_count += 2;
             head.updated_ms = id::now_ms();
@@ -133,11 +137,41 @@ impl Turn {
                 head.model.clone_from(&prompt.model);
             }
         };
-        self.store.append(lease, vec![body], change).map_err(internal)?;
+        self.store.set_head(lease, change).map_err(failed)?;
+        self.store.append(lease, vec![body]).map_err(failed)?;
         let mut transcript = Transcript::default();
-        for event in self.store.read(&self.session_id, 0).map_err(internal)? {
-            transcript.apply(&event.body);
+        for event in self.store.read(&self.session_id, 0).map_err(failed)? {
+            transcript.apply(&event.map_err(failed)?.body);
         }
         Ok(transcript)
     }
+}
+
+fn failed(error: StoreError) -> Problem {
+    super::problem(error, "")
+}
+
+/// Ends a turn that was left unfinished.
+pub(super) fn end_unfinished(store: &Store, lease: Lease) -> Result<(), StoreError> {
+    let session = lease.session().to_owned();
+    let last = unfinished(store, &session).map_err(|e| StoreError::Damaged(e.detail))?;
+    store.release(lease, last)
+}
+
+/// The last words of a turn whose process died in it; none where it had said them.
+fn unfinished(store: &Store, session: &str) -> Result<Vec<Body>, Problem> {
+    let mut open = None;
+    for event in store.read(session, 0).map_err(failed)? {
+        match event.map_err(failed)?.body {
+            Body::Session { message_id, .. } => open = Some(message_id),
+            Body::Done { .. } => open = None,
+            _ => {}
+        }
+    }
+    let Some(message_id) = open else { return Ok(Vec::new()) };
+    let message = "the server ended in the middle of this turn; what it had said is kept";
+    Ok(vec![
+        Body::Error { code: Code::Internal.as_str().to_owned(), message: message.to_owned() },
+        Body::Done { message_id, finish_reason: FinishReason::Error, usage: Usage::default() },
+    ])
 }

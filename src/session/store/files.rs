@@ -1,0 +1,544 @@
+//! Sessions on disk: one folder a project, one log a session.
+//!
+//! ```text
+//! format          the version of all this
+//! server          locked by the project's server; holds its address
+//! sessions/ID.log append-only, see `record`
+//! sessions/ID.head, ID.title   what a list shows: a copy of what the log tells, and the name
+//!                              that a person gave
+//! running/ID      locked by who runs a turn, with its number; left behind by one who died in it
+//! deleted/ID      a tombstone
+//! ```
+//!
+//! The log is the truth: a head that is gone or torn is made again from it. Locks are `flock`s,
+//! which the kernel drops with their process. Names and paths never leave this file.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::backend::{Backend, Events, Writer};
+use super::entry::{self, Entry};
+use super::record::{self, HEADER, RECORD_BYTES};
+use super::{Head, StoreError};
+use crate::event::{Body, Event, EventId};
+use crate::id;
+
+/// The version of the folder's layout.
+const FORMAT: &str = "1\n";
+/// Another process looks at a lock for microseconds; one that is held is held longer.
+const LOCK_TRIES: u32 = 4;
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
+
+/// The sessions of one project.
+pub(super) struct Files {
+    root: PathBuf,
+    /// Protects the count of sessions, with the time of the folder it was counted at.
+    counted: Mutex<Option<(SystemTime, usize)>>,
+}
+
+/// Holds a project for one server, until it is dropped.
+#[derive(Debug)]
+pub struct ServerLock {
+    file: File,
+}
+
+impl Files {
+    /// Opens the folder, and makes it where it is not there.
+    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+        for folder in
+            [root.to_owned(), root.join("sessions"), root.join("running"), root.join("deleted")]
+        {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let format = root.join("format");
+        match fs::read_to_string(&format) {
+            Ok(text) if text == FORMAT => {}
+            Ok(text) => return Err(StoreError::Newer(text.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                replace(&format, FORMAT.as_bytes(), true)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // A folder that can be read and not written is no place to keep sessions.
+        rustix::fs::access(root, rustix::fs::Access::WRITE_OK).map_err(io::Error::from)?;
+        Ok(Self { root: root.to_owned(), counted: Mutex::new(None) })
+    }
+
+    fn path(&self, session: &str, kind: &str) -> Result<PathBuf, StoreError> {
+        // What is no id never becomes a name.
+        id::time_ms(session).ok_or(StoreError::Missing)?;
+        Ok(self.root.join("sessions").join(format!("{session}.{kind}")))
+    }
+
+    fn log(&self, session: &str) -> Result<BufReader<File>, StoreError> {
+        let mut log =
+            BufReader::with_capacity(64 * 1024, found(File::open(self.path(session, "log")?))?);
+        let mut first = Vec::new();
+        log.by_ref().take(HEADER.len() as u64 + 8).read_until(b'\n', &mut first)?;
+        record::check_header(&first)?;
+        Ok(log)
+    }
+
+    /// The head as the log tells it.
+    fn head_of_log(&self, session: &str) -> Result<Head, StoreError> {
+        let mut head = Head::new(session.to_owned(), String::new());
+        for event in self.events(session, 0)? {
+            match event?.body {
+                Body::Session { title, message_id, .. } => {
+                    if head.title.is_empty() {
+                        head.title = title;
+                    }
+                    head.message_count += 2;
+                    head.updated_ms = id::time_ms(&message_id).unwrap_or(head.updated_ms);
+                }
+                Body::Done { usage, .. } => head.usage.add(&usage),
+                _ => {}
+            }
+        }
+        log::warn!("the head of session {session} was damaged, and is made again from its log");
+        Ok(head)
+    }
+
+    fn running(&self, session: &str) -> PathBuf {
+        self.root.join("running").join(session)
+    }
+
+    /// Whether somebody holds the lock of a turn.
+    fn is_held(&self, session: &str) -> bool {
+        File::open(self.running(session)).is_ok_and(|file| {
+            flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+        })
+    }
+
+    /// The sessions with a mark of a turn.
+    fn marked(&self) -> Vec<String> {
+        let Ok(folder) = fs::read_dir(self.root.join("running")) else { return Vec::new() };
+        let names = folder.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| id::time_ms(name).is_some()).collect()
+    }
+}
+
+impl Backend for Files {
+    fn name(&self) -> &'static str {
+        "disk"
+    }
+
+    fn create(&self, head: &Head) -> Result<(), StoreError> {
+        let path = self.path(&head.id, "log")?;
+        if self.root.join("deleted").join(&head.id).exists() {
+            return Err(StoreError::Exists);
+        }
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let mut log = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::Exists);
+            }
+            made => made?,
+        };
+        let written = log
+            .write_all(HEADER.as_bytes())
+            .and_then(|()| log.sync_data())
+            .map_err(StoreError::from)
+            .and_then(|()| self.set_head(head))
+            .and_then(|()| Ok(sync_folder(&self.root.join("sessions"))?));
+        if written.is_err() {
+            let _ = fs::remove_file(path);
+        }
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        written
+    }
+
+    fn head(&self, session: &str) -> Result<Head, StoreError> {
+        let path = self.path(session, "head")?;
+        let head = match fs::read(path) {
+            Ok(json) => match serde_json::from_slice::<Head>(&json) {
+                Ok(head) if head.id == session => head,
+                _ => self.head_of_log(session)?,
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.head_of_log(session)?,
+            Err(error) => return Err(error.into()),
+        };
+        let named = fs::read(self.path(session, "title")?).ok();
+        Ok(head.named(named.and_then(|json| serde_json::from_slice(&json).ok())))
+    }
+
+    fn set_head(&self, head: &Head) -> Result<(), StoreError> {
+        let json = serde_json::to_vec(head).map_err(|error| StoreError::damaged(&error))?;
+        Ok(replace(&self.path(&head.id, "head")?, &json, false)?)
+    }
+
+    fn retitle(&self, session: &str, title: &str, now_ms: u64) -> Result<(), StoreError> {
+        found(fs::metadata(self.path(session, "log")?))?;
+        let json = serde_json::to_vec(&(title, now_ms)).map_err(|e| StoreError::damaged(&e))?;
+        Ok(replace(&self.path(session, "title")?, &json, true)?)
+    }
+
+    fn ids(&self, before: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError> {
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(self.root.join("sessions"))? {
+            let name = entry?.file_name();
+            let Some(id) = name.to_str().and_then(|name| name.strip_suffix(".log")) else {
+                continue;
+            };
+            if id::time_ms(id).is_some() && before.is_none_or(|before| id < before) {
+                ids.push(id.to_owned());
+            }
+        }
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.truncate(limit);
+        Ok(ids)
+    }
+
+    fn count(&self) -> usize {
+        let folder = self.root.join("sessions");
+        let changed = fs::metadata(&folder).and_then(|found| found.modified());
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Ok(changed), Some((when, count))) = (&changed, *counted)
+            && *changed == when
+        {
+            return count;
+        }
+        let count = self.ids(None, usize::MAX).map_or(0, |ids| ids.len());
+        // The folder's clock is coarse: one that changed just now may change again in its tick.
+        *counted = changed
+            .ok()
+            .filter(|when| when.elapsed().is_ok_and(|age| age > Duration::from_secs(1)))
+            .map(|when| (when, count));
+        count
+    }
+
+    fn events(&self, session: &str, after: EventId) -> Result<Events, StoreError> {
+        let log = self.log(session)?;
+        let place = session.to_owned();
+        Ok(Box::new(LogReader {
+            log,
+            after,
+            line: Vec::new(),
+            ready: Vec::new().into_iter(),
+            place,
+        }))
+    }
+
+    fn lease(&self, session: &str) -> Result<Box<dyn Writer>, StoreError> {
+        let path = self.path(session, "log")?;
+        found(fs::metadata(&path))?;
+        let running = self.running(session);
+        let (lock, was_left) = lock_file(&running)?;
+        // It may have been deleted between the look and the lock.
+        let taken = FilesWriter::open(&path, running.clone(), lock, was_left);
+        if taken.is_err() && !was_left {
+            let _ = fs::remove_file(running);
+        }
+        Ok(Box::new(taken?))
+    }
+
+    fn is_leased(&self, session: &str) -> bool {
+        self.is_held(session)
+    }
+
+    fn leased(&self, known: &dyn Fn(&str) -> bool) -> Vec<String> {
+        let others = self.marked().into_iter().filter(|id| !known(id));
+        others.filter(|id| self.is_held(id)).collect()
+    }
+
+    fn size(&self, session: &str) -> u64 {
+        let log = self.path(session, "log").ok().and_then(|path| fs::metadata(path).ok());
+        log.map_or(0, |log| log.len())
+    }
+
+    fn last_id(&self, session: &str) -> EventId {
+        let log = self.path(session, "log").ok().and_then(|path| File::open(path).ok());
+        log.and_then(|mut log| last_record(&mut log).ok()).map_or(0, |(_, id)| id)
+    }
+
+    fn unfinished(&self) -> Vec<String> {
+        self.marked().into_iter().filter(|id| !self.is_held(id)).collect()
+    }
+
+    fn delete(&self, session: &str, writer: Box<dyn Writer>) -> Result<(), StoreError> {
+        let tombstone = self.root.join("deleted").join(session);
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(tombstone)?;
+        sync_folder(&self.root.join("deleted"))?;
+        for kind in ["log", "head", "title"] {
+            match fs::remove_file(self.path(session, kind)?) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        writer.release();
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+}
+
+/// Takes a turn's lock. Also tells whether the file was left behind by one who died.
+fn lock_file(path: &Path) -> Result<(File, bool), StoreError> {
+    for _ in 0..LOCK_TRIES {
+        let was_there = path.exists();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                // Whoever held it may have removed the name that was opened here.
+                let same = fs::metadata(path).is_ok_and(|now| {
+                    file.metadata()
+                        .is_ok_and(|ours| (ours.dev(), ours.ino()) == (now.dev(), now.ino()))
+                });
+                if same {
+                    return Ok((file, was_there));
+                }
+            }
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+    }
+    Err(StoreError::Busy)
+}
+
+struct FilesWriter {
+    log: File,
+    /// Where the last whole record ends.
+    end: u64,
+    last_id: EventId,
+    fence: u64,
+    unfinished: bool,
+    running: PathBuf,
+    /// Dropped last: it is the lock.
+    _lock: File,
+}
+
+impl FilesWriter {
+    fn open(
+        path: &Path,
+        running: PathBuf,
+        mut lock: File,
+        unfinished: bool,
+    ) -> Result<Self, StoreError> {
+        let mut log = found(OpenOptions::new().read(true).append(true).open(path))?;
+        let mut first = vec![0; HEADER.len()];
+        log.read_exact(&mut first)?;
+        record::check_header(&first)?;
+        let (end, last_id) = last_record(&mut log)?;
+        if end < log.metadata()?.len() {
+            log::warn!("a record was torn by a crash, and is cut off");
+            log.set_len(end)?;
+        }
+        // Who died, or could not write, may have told events of a turn that no log knows.
+        let mut left = String::new();
+        lock.read_to_string(&mut left)?;
+        let fence = left.trim().parse().unwrap_or(0).max(last_id >> 32) + 1;
+        lock.set_len(0)?;
+        lock.seek(SeekFrom::Start(0))?;
+        lock.write_all(fence.to_string().as_bytes())?;
+        Ok(Self { log, end, last_id, fence, unfinished, running, _lock: lock })
+    }
+}
+
+/// Where the last whole record of a log ends, and its id.
+fn last_record(log: &mut File) -> Result<(u64, EventId), StoreError> {
+    let length = log.metadata()?.len();
+    let header = HEADER.len() as u64;
+    // Two records: a torn one may stand behind the last whole one.
+    let start = length.saturating_sub(2 * RECORD_BYTES as u64).max(header);
+    let mut window = 64 * 1024;
+    loop {
+        let from = length.saturating_sub(window).max(start);
+        log.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        Read::by_ref(log).take(length - from).read_to_end(&mut bytes)?;
+        let mut end = bytes.len();
+        while let Some(line_end) = bytes[..end].iter().rposition(|&byte| byte == b'\n') {
+            let line_start = bytes[..line_end].iter().rposition(|&b| b == b'\n').map(|at| at + 1);
+            let line_start = match line_start {
+                Some(start) => start,
+                None if from == header => 0,
+                None => break,
+            };
+            if let Some((id, _)) = record::decode(&bytes[line_start..line_end]) {
+                return Ok((from + line_end as u64 + 1, id));
+            }
+            end = line_start;
+        }
+        if from == start {
+            if from == header {
+                return Ok((header, 0));
+            }
+            return Err(StoreError::Damaged("the end of a log cannot be read".to_owned()));
+        }
+        window *= 8;
+    }
+}
+
+impl Writer for FilesWriter {
+    fn last_id(&self) -> EventId {
+        self.last_id
+    }
+
+    fn fence(&self) -> u64 {
+        self.fence
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
+
+    fn append(&mut self, events: &[Arc<Event>], sync: bool) -> Result<(), StoreError> {
+        let entries = entry::entries(events.iter().map(AsRef::as_ref));
+        let Some(last) = entries.last().map(Entry::last_id) else { return Ok(()) };
+        let line = record::encode(&entries)?;
+        let written = self
+            .log
+            .write_all(&line)
+            .and_then(|()| if sync { self.log.sync_data() } else { Ok(()) });
+        if let Err(error) = written {
+            // What was written of it must not stand before the next record.
+            if let Err(worse) = self.log.set_len(self.end) {
+                log::error!("a log cannot be cut back after a failed write: {worse}");
+            }
+            return Err(error.into());
+        }
+        self.end += line.len() as u64;
+        self.last_id = last;
+        Ok(())
+    }
+
+    fn release(self: Box<Self>) {
+        if let Err(error) = fs::remove_file(&self.running) {
+            log::warn!("the mark of a running turn stays behind: {error}");
+        }
+    }
+}
+
+/// Reads a log to its end, and on when it has grown.
+struct LogReader {
+    log: BufReader<File>,
+    after: EventId,
+    /// What has been read of a line.
+    line: Vec<u8>,
+    ready: std::vec::IntoIter<Event>,
+    place: String,
+}
+
+impl Iterator for LogReader {
+    type Item = Result<Event, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(event) = self.ready.next() {
+                return Some(Ok(event));
+            }
+            match self.log.by_ref().take(RECORD_BYTES as u64).read_until(b'\n', &mut self.line) {
+                Ok(0) => return None,
+                Ok(_) if self.line.ends_with(b"\n") => {}
+                Ok(_) if self.line.len() > RECORD_BYTES => {
+                    // No record is so long; its end will not be one either.
+                    self.line.clear();
+                    continue;
+                }
+                Ok(_) => return None,
+                Err(error) => return Some(Err(error.into())),
+            }
+            let line = std::mem::take(&mut self.line);
+            let Some((last, json)) = record::decode(&line[..line.len() - 1]) else {
+                log::error!("session {}: a damaged record is passed over", self.place);
+                continue;
+            };
+            if last <= self.after {
+                continue;
+            }
+            match serde_json::from_slice::<Vec<Entry>>(json) {
+                Ok(entries) => {
+                    let after = self.after;
+                    let events: Vec<_> =
+                        entries.into_iter().flat_map(|entry| entry.events(after)).collect();
+                    self.after = last;
+                    self.ready = events.into_iter();
+                }
+                Err(error) => {
+                    log::error!("session {}: a record is not understood: {error}", self.place);
+                }
+            }
+        }
+    }
+}
+
+impl ServerLock {
+    /// Claims a project for this server.
+    ///
+    /// # Errors
+    /// [`StoreError::Served`] with the address of the server that has it.
+    pub fn claim(root: &Path) -> Result<Self, StoreError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(root.join("server"))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { file }),
+            Err(Errno::WOULDBLOCK) => {
+                let mut address = String::new();
+                let _ = file.take(1024).read_to_string(&mut address);
+                Err(StoreError::Served(address))
+            }
+            Err(error) => Err(io::Error::from(error).into()),
+        }
+    }
+
+    /// Tells the address for whoever finds the project taken.
+    pub fn announce(&mut self, address: &str) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(address.as_bytes())
+    }
+}
+
+/// A missing file is a missing session.
+fn found<T>(result: io::Result<T>) -> Result<T, StoreError> {
+    result.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => StoreError::Missing,
+        _ => error.into(),
+    })
+}
+
+/// Replaces a small file as a whole; on stable storage before it returns, if `sync`.
+fn replace(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+    // Two writers of one file never share the name they write under.
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{:016x}.new", id::random() as u64));
+    let new = PathBuf::from(new);
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(bytes)?;
+        if sync {
+            file.sync_data()?;
+        }
+        fs::rename(&new, path)?;
+        match path.parent() {
+            Some(folder) if sync => sync_folder(folder),
+            _ => Ok(()),
+        }
+    };
+    let written = write();
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
