@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::api::{Api, Facts};
@@ -26,6 +26,7 @@ pub(super) fn serve(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     crate::cli::log::start(log::LevelFilter::Info);
     os::protect_environment();
     let descriptors = os::raise_descriptor_limit();
+    tool::adopt_orphans();
     tool::kill_orphans();
     let directory = project::directory(typed, env)?;
     let mut config = project::configure(&directory, env, flags(typed)?)?;
@@ -58,7 +59,7 @@ pub(super) fn serve(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         connections: server.connections(),
     };
     let api = Arc::new(Api::new(Arc::clone(&sessions), facts));
-    let signals = Signals::new([SIGTERM, SIGINT])
+    let signals = Signals::new([SIGTERM, SIGINT, SIGCHLD])
         .map_err(|error| Failure::new(Exit::Failed, format!("signals: {error}")))?;
     let running = server
         .start(api)
@@ -177,8 +178,7 @@ fn warn(
 /// Returns when the turns have ended after the first SIGTERM or SIGINT. A second one ends the
 /// program at once.
 fn until_signalled(mut signals: Signals, sessions: &Arc<Sessions>, grace: Duration) {
-    let mut received = signals.forever();
-    let Some(first) = received.next() else { return };
+    let Some(first) = next_to_stop(&mut signals) else { return };
     log::info!("signal {first}: no new turns; running ones have {} s", grace.as_secs_f32());
     let handle = signals.handle();
     let stopping = Arc::clone(sessions);
@@ -191,8 +191,19 @@ fn until_signalled(mut signals: Signals, sessions: &Arc<Sessions>, grace: Durati
         return;
     }
     // The iterator ends when the turns have.
-    if let Some(second) = signals.forever().next() {
+    if let Some(second) = next_to_stop(&mut signals) {
         log::warn!("signal {second} again: ending at once");
         std::process::exit(128 + second);
     }
+}
+
+/// The next signal to stop. Until then ended orphans are reaped.
+fn next_to_stop(signals: &mut Signals) -> Option<i32> {
+    for signal in signals.forever() {
+        if signal != SIGCHLD {
+            return Some(signal);
+        }
+        tool::reap_adopted();
+    }
+    None
 }

@@ -16,6 +16,7 @@ pub mod place;
 pub mod process;
 #[cfg(test)]
 mod project;
+mod reap;
 mod read_file;
 pub mod root;
 mod shell;
@@ -35,6 +36,7 @@ pub use glob::Glob;
 pub use grep::Grep;
 pub use list_dir::ListDir;
 pub use read_file::ReadFile;
+pub use reap::{adopt_orphans, reap_adopted};
 pub use stray::{end_turn, kill_orphans};
 pub use write_file::WriteFile;
 

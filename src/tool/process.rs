@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
+use super::reap;
 use super::stray::{Call, MARK};
 use crate::cancel::Cancel;
 use crate::os::{self, Waker};
@@ -90,7 +91,9 @@ impl Running {
     pub fn leave(mut self, turn: &Cancel) -> io::Result<ExitStatus> {
         self.reaped = true;
         self.call.leave(turn);
-        self.child.wait()
+        let status = self.child.wait();
+        reap::own().remove(&self.pid);
+        status
     }
 
     fn kill_and_reap(&mut self) -> io::Result<ExitStatus> {
@@ -103,7 +106,9 @@ impl Running {
             self.wait(None, None, left);
         }
         let status = if self.has_ended() {
-            self.child.wait()
+            let status = self.child.wait();
+            reap::own().remove(&self.pid);
+            status
         } else {
             Err(io::Error::other("the command is stuck in the kernel"))
         };
@@ -171,7 +176,10 @@ fn spawner() -> io::Result<Sender<Request>> {
     let (sender, requests) = bounded::<Request>(16);
     std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
         for Request { mut command, reply } in requests {
+            let mut own = reap::own();
             let child = command.spawn();
+            own.extend(child.as_ref().ok().map(Pid::from_child));
+            drop(own);
             // It holds the writing end of the output, whose reader waits for the last one's end.
             drop(command);
             let _ = reply.send(child);

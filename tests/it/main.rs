@@ -5,12 +5,15 @@
 
 mod bad_input;
 mod connection;
+mod crash;
 mod edge;
 mod house;
 mod one_request_harms_nobody;
 mod program;
 mod run_command;
 mod seed_page;
+mod sessions_survive;
+mod stopping;
 mod tiny_http_evidence;
 mod turns;
 mod wire;

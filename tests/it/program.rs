@@ -109,7 +109,32 @@ impl World {
     /// Starts a server on a free port with further flags.
     pub(crate) fn serve_with(self, flags: &[&str]) -> Serving {
         let args = [&["serve", "--port", "0"], flags].concat();
-        let mut child = self.command(&args).spawn().unwrap();
+        let command = self.command(&args);
+        self.started(command)
+    }
+
+    /// Starts a server through another program; a script for a shell comes before the server.
+    pub(crate) fn serve_through(self, program: &[&str], script: &str) -> Serving {
+        let server = self.command(&["serve", "--port", "0"]);
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]);
+        if !script.is_empty() {
+            command.arg(script);
+        }
+        command
+            .arg(server.get_program())
+            .args(server.get_args())
+            .current_dir(self.project.path())
+            .env_clear()
+            .envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.started(command)
+    }
+
+    fn started(self, mut command: Command) -> Serving {
+        let mut child = command.spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let mut first = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -119,7 +144,8 @@ impl World {
             panic!("the server did not start: {first:?} {}", log.text());
         };
         let port = url.rsplit(':').next().unwrap().parse().unwrap();
-        Serving { world: self, child, address: SocketAddr::from(([127, 0, 0, 1], port)), log }
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Serving { world: Some(self).into(), child, address, log }
     }
 }
 
@@ -177,10 +203,33 @@ impl Log {
 
 /// A server that runs until it is dropped.
 pub(crate) struct Serving {
-    pub(crate) world: World,
+    pub(crate) world: Lent,
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) log: Log,
+}
+
+/// The server's world, until it is taken back.
+pub(crate) struct Lent(Option<World>);
+
+impl From<Option<World>> for Lent {
+    fn from(world: Option<World>) -> Self {
+        Self(world)
+    }
+}
+
+impl Lent {
+    fn take(&mut self) -> World {
+        self.0.take().unwrap()
+    }
+}
+
+impl std::ops::Deref for Lent {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        self.0.as_ref().unwrap()
+    }
 }
 
 impl Serving {
@@ -258,10 +307,27 @@ impl Serving {
         request + "\r\n" + &body.unwrap_or_default()
     }
 
-    /// Sends a signal and waits for the end: its status and its log.
-    pub(crate) fn end(mut self, signal: rustix::process::Signal) -> (Option<i32>, String) {
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Ends the server by a signal; the world can be used again.
+    pub(crate) fn stop(mut self, signal: rustix::process::Signal) -> World {
+        self.signal(signal);
+        self.child.wait().unwrap();
+        self.world.take()
+    }
+
+    /// Sends a signal and waits for the end: its status and its log.
+    pub(crate) fn end(self, signal: rustix::process::Signal) -> (Option<i32>, String) {
+        self.signal(signal);
+        self.wait()
+    }
+
+    /// Waits for the end: its status and its log.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         if let Some(reader) = self.log.reader.take() {
             reader.join().unwrap();
