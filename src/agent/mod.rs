@@ -31,6 +31,8 @@ pub struct Engine {
     default_agent: String,
     model: Option<String>,
     tools: Vec<Box<dyn Tool>>,
+    /// What models are told of them.
+    specs: Vec<ToolSpec>,
     instructions: Vec<String>,
     hidden_env: Vec<String>,
     steps: u32,
@@ -87,6 +89,7 @@ impl Engine {
     pub fn new(config: &Config, catalogue: Catalogue, root: PathBuf) -> Result<Self, Problem> {
         let tools = tool::all(config.server.limits.command_time);
         let agents = agents::all(config, &tools);
+        let specs = tools.iter().map(|tool| spec(tool.as_ref())).collect();
         let default_agent = config.default_agent.clone().unwrap_or_else(|| "build".to_owned());
         let engine = Self {
             root,
@@ -95,6 +98,7 @@ impl Engine {
             default_agent,
             model: config.model.clone(),
             tools,
+            specs,
             instructions: config.instructions.clone(),
             hidden_env: config.used_env.clone(),
             steps: config.server.limits.steps,
@@ -219,16 +223,18 @@ trait Tools {
     fn call(&mut self, tool: &str, args: &Value, output: &mut dyn FnMut(&str)) -> CallResult;
 }
 
+fn spec(tool: &dyn Tool) -> ToolSpec {
+    ToolSpec {
+        name: tool.name().into(),
+        description: tool.description().into(),
+        schema: tool.schema().into(),
+    }
+}
+
 impl Tools for Toolbox<'_> {
     fn specs(&self) -> Vec<ToolSpec> {
-        let allowed = self.engine.tools.iter().filter(|tool| self.agent.may_use(tool.name()));
-        allowed
-            .map(|tool| ToolSpec {
-                name: tool.name().to_owned(),
-                description: tool.description().to_owned(),
-                schema: tool.schema(),
-            })
-            .collect()
+        let specs = self.engine.specs.iter();
+        specs.filter(|spec| self.agent.may_use(&spec.name)).cloned().collect()
     }
 
     fn call(&mut self, name: &str, args: &Value, output: &mut dyn FnMut(&str)) -> CallResult {

@@ -1,5 +1,8 @@
 //! The endpoints that tell what is there: status, models, providers, agents, files.
 
+use std::borrow::Cow;
+
+use serde::Serialize;
 use serde_json::json;
 
 use crate::api::{Api, Params};
@@ -9,7 +12,7 @@ use crate::http::{Answer, Request, Response};
 /// Paths that one answer of `/api/files` holds where the client names no limit, and at most.
 const FILES: (usize, usize) = (20, 200);
 
-fn ok(value: &serde_json::Value) -> Result<Answer, Problem> {
+fn ok(value: &impl Serialize) -> Result<Answer, Problem> {
     Ok(Answer::Full(Response::json(200, value)))
 }
 
@@ -33,31 +36,61 @@ pub(super) fn status(
     _request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let (sessions, active) = api.sessions.counts();
+    let (sessions, active_turns) = api.sessions.counts();
     let engine = api.sessions.engine();
     let server = &api.server;
-    ok(&json!({
-        "status": "ok",
-        "version": env!("CARGO_PKG_VERSION"),
-        "apiVersion": 1,
-        "uptimeSeconds": api.started.elapsed().as_secs(),
-        "directory": engine.root().to_string_lossy(),
-        "server": {
-            "hostname": server.hostname,
-            "port": server.port,
-            "mdns": server.mdns,
-            "mdnsDomain": server.mdns_domain,
-            "cors": server.cors,
+    ok(&Report {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+        api_version: 1,
+        uptime_seconds: api.started.elapsed().as_secs(),
+        directory: engine.root().to_string_lossy(),
+        server: ServerReport {
+            hostname: &server.hostname,
+            port: server.port,
+            mdns: server.mdns,
+            mdns_domain: &server.mdns_domain,
+            cors: &server.cors,
         },
-        "auth": api.has_password,
-        "store": api.sessions.store_kind(),
-        "defaultModel": engine.default_model(None),
-        "defaultAgent": engine.default_agent(),
-        "sessions": sessions,
-        "activeTurns": active,
-        "waiting": 0,
-        "connections": api.connections.get(),
-    }))
+        auth: api.has_password,
+        store: api.sessions.store_kind(),
+        default_model: engine.default_model(None),
+        default_agent: engine.default_agent(),
+        sessions,
+        active_turns,
+        waiting: 0,
+        connections: api.connections.get(),
+    })
+}
+
+/// What `/api/status` tells. It is asked often, so it is printed without a tree in between.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    status: &'a str,
+    version: &'a str,
+    api_version: u32,
+    uptime_seconds: u64,
+    directory: Cow<'a, str>,
+    server: ServerReport<'a>,
+    auth: bool,
+    store: &'a str,
+    default_model: String,
+    default_agent: &'a str,
+    sessions: usize,
+    active_turns: usize,
+    waiting: usize,
+    connections: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ServerReport<'a> {
+    hostname: &'a str,
+    port: u16,
+    mdns: bool,
+    mdns_domain: &'a str,
+    cors: &'a [String],
 }
 
 pub(super) fn models(
@@ -65,7 +98,7 @@ pub(super) fn models(
     _request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    ok(&json!(api.sessions.engine().catalogue().models()))
+    ok(&api.sessions.engine().catalogue().models())
 }
 
 pub(super) fn providers(
@@ -73,7 +106,7 @@ pub(super) fn providers(
     _request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    ok(&json!(api.sessions.engine().catalogue().providers()))
+    ok(&api.sessions.engine().catalogue().providers())
 }
 
 pub(super) fn agents(
@@ -81,7 +114,7 @@ pub(super) fn agents(
     _request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    ok(&json!(api.sessions.engine().agents()))
+    ok(&api.sessions.engine().agents())
 }
 
 pub(super) fn files(
@@ -91,5 +124,5 @@ pub(super) fn files(
 ) -> Result<Answer, Problem> {
     let query = params.query("query").unwrap_or_default();
     let limit = params.count("limit")?.unwrap_or(FILES.0).min(FILES.1);
-    ok(&json!(api.sessions.engine().files(&query, limit)?))
+    ok(&api.sessions.engine().files(&query, limit)?)
 }

@@ -25,7 +25,7 @@ pub(super) fn list(
     let more = sessions.len() > wanted;
     sessions.truncate(wanted);
     let last = sessions.last().map(|session| session.id.clone());
-    let response = Response::json(200, &json!(sessions));
+    let response = Response::json(200, &sessions);
     Ok(Answer::Full(match (more, last) {
         (true, Some(last)) => {
             let base = &api.server.base_path;
@@ -45,7 +45,7 @@ pub(super) fn create(
     let title = fields.string("title")?.map(|title| checked_title(&title)).transpose()?;
     let session = api.sessions.create(title, fields.string("agent")?, fields.string("model")?)?;
     let location = format!("{}/api/sessions/{}", api.server.base_path, session.id);
-    Ok(Answer::Full(Response::json(201, &json!(session)).header("Location", location)))
+    Ok(Answer::Full(Response::json(201, &session).header("Location", location)))
 }
 
 pub(super) fn get(
@@ -92,7 +92,7 @@ pub(super) fn rename(
     params: &Params<'_>,
 ) -> Result<Answer, Problem> {
     let title = checked_title(&Fields::read(request)?.required("title")?)?;
-    Ok(Answer::Full(Response::json(200, &json!(api.sessions.rename(params.id, &title)?))))
+    Ok(Answer::Full(Response::json(200, &api.sessions.rename(params.id, &title)?)))
 }
 
 pub(super) fn delete(

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use serde::Serialize;
 use tiny_http::{HTTPVersion, Header, StatusCode};
 
 use crate::error::Problem;
@@ -53,10 +53,10 @@ impl Response {
 
     /// A response whose body is JSON.
     #[must_use]
-    pub fn json(status: u16, value: &Value) -> Self {
-        Self::new(status)
-            .header("Content-Type", "application/json")
-            .body(value.to_string().into_bytes())
+    pub fn json(status: u16, value: &impl Serialize) -> Self {
+        // Only a map whose keys are no text cannot be printed, and no answer has one.
+        let body = serde_json::to_vec(value).unwrap_or_default();
+        Self::new(status).header("Content-Type", "application/json").body(body)
     }
 
     /// A failure as `application/problem+json` (RFC 9457), with `Retry-After` where it has one.

@@ -22,6 +22,8 @@ mod retry;
 mod testing;
 mod transport;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::error::Problem;
@@ -42,15 +44,15 @@ pub struct Request<'a> {
     pub tools: &'a [ToolSpec],
 }
 
-/// A tool as a model is told of it.
+/// A tool as a model is told of it. All turns share the text and the schema.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolSpec {
     /// The name to call it by.
-    pub name: String,
+    pub name: Arc<str>,
     /// What it does.
-    pub description: String,
+    pub description: Arc<str>,
     /// JSON Schema of its arguments.
-    pub schema: Value,
+    pub schema: Arc<Value>,
 }
 
 /// One step of a model's answer.

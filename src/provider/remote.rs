@@ -238,6 +238,10 @@ impl Pull<'_> {
             };
             self.ready.push_back(chunk);
         }
+        if self.told {
+            // No attempt follows, and an answer may last: its request need not.
+            self.body = Vec::new();
+        }
     }
 
     fn fail(&mut self, failure: Failure) {

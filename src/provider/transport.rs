@@ -21,8 +21,13 @@ const ERROR_BODY: u64 = 64 * 1024;
 const RESOLVE: Duration = Duration::from_secs(5);
 /// Time to connect, handshakes included.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Bytes of each of the agent's buffers, and of one read.
-pub(crate) const BUFFER: usize = 16 * 1024;
+/// Bytes of the agent's buffer for what comes. The head of an answer must fit; of the events
+/// behind it, a token has a few hundred.
+const INPUT: usize = 8 * 1024;
+/// Bytes of the agent's buffer for what is sent.
+const OUTPUT: usize = 4 * 1024;
+/// Bytes of one read.
+pub(crate) const BUFFER: usize = 4 * 1024;
 
 /// A connection to one provider for one turn.
 pub(crate) struct Transport {
@@ -63,8 +68,8 @@ impl Transport {
             .timeout_connect(Some(CONNECT))
             .timeout_per_read(Some(endpoint.silence))
             .timeout_per_write(Some(endpoint.silence))
-            .input_buffer_size(BUFFER)
-            .output_buffer_size(BUFFER)
+            .input_buffer_size(INPUT)
+            .output_buffer_size(OUTPUT)
             .build();
         Ok(Self { agent: config.new_agent(), cancel: cancel.clone() })
     }

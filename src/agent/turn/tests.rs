@@ -30,7 +30,7 @@ struct Echo;
 
 impl Tools for Echo {
     fn specs(&self) -> Vec<ToolSpec> {
-        let schema = json!({ "type": "object" });
+        let schema = json!({ "type": "object" }).into();
         vec![ToolSpec { name: "echo".into(), description: "Echoes".into(), schema }]
     }
 

@@ -147,7 +147,7 @@ mod tests {
         let tools = [ToolSpec {
             name: "read_file".into(),
             description: "Reads".into(),
-            schema: json!({"type": "object"}),
+            schema: json!({"type": "object"}).into(),
         }];
         body(&endpoint(), &Request { system: "Be brief.", messages, tools: &tools })
     }

@@ -73,10 +73,13 @@ impl Local {
 
     /// The servers that answer.
     pub(super) fn found(&self) -> Arc<Vec<Found>> {
-        if let Some((when, found)) = &*self.lock()
-            && when.elapsed() < KEPT
-        {
-            return Arc::clone(found);
+        if let Some((when, found)) = &mut *self.lock() {
+            if when.elapsed() < KEPT {
+                return Arc::clone(found);
+            }
+            // This caller asks again; meanwhile the old answer serves all others, however long a
+            // server takes.
+            *when = Instant::now();
         }
         let found: Arc<Vec<Found>> = Arc::new(self.places.iter().filter_map(ask).collect());
         *self.lock() = Some((Instant::now(), Arc::clone(&found)));

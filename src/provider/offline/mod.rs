@@ -58,7 +58,7 @@ fn answer(request: &Request<'_>) -> Vec<Chunk> {
         match understand(asked) {
             Some(wish) => {
                 let (say, tool, args) = plan(&wish);
-                if request.tools.iter().any(|spec| spec.name == tool) {
+                if request.tools.iter().any(|spec| *spec.name == *tool) {
                     pieces(&say, PIECE, &mut out);
                     let id = Ids::new(request.messages, request.messages.len() as u64).take("");
                     out.push(Chunk::Call(Call { id, tool: tool.into(), args: Ok(args) }));
@@ -234,8 +234,8 @@ mod tests {
     fn ask(messages: &[Message], tools: &[&str]) -> (String, Vec<Call>, Stop) {
         let spec = |name: &&str| ToolSpec {
             name: (*name).into(),
-            description: String::new(),
-            schema: json!({}),
+            description: "".into(),
+            schema: json!({}).into(),
         };
         let tools: Vec<_> = tools.iter().map(spec).collect();
         let request = Request { system: "", messages, tools: &tools };

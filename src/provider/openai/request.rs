@@ -179,7 +179,7 @@ mod tests {
         let tools = [ToolSpec {
             name: "read_file".into(),
             description: "Reads".into(),
-            schema: json!({"type": "object"}),
+            schema: json!({"type": "object"}).into(),
         }];
         let request = Request { system: "Be brief.", messages, tools: &tools };
         body(endpoint, Quirks::of(endpoint), &request)
