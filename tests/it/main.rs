@@ -4,12 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
+mod broken_providers;
 mod connection;
+mod curl_examples;
 mod edge;
 mod house;
 mod one_request_harms_nobody;
 mod program;
 mod run_command;
+mod scripted;
 mod seed_page;
 mod tiny_http_evidence;
 mod turns;
