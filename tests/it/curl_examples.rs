@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::peers::has_curl;
 use crate::program::{Serving, World, events, text, types};
 use crate::scripted::{Act, Protocol, Scripted, stream};
 
@@ -48,6 +49,9 @@ fn json_of(text: &str) -> Value {
 
 #[test]
 fn the_status_is_for_who_has_the_password() {
+    if !has_curl() {
+        return;
+    }
     let server = World::new().env("OPENCODE_SERVER_PASSWORD", "my-secret-key").serve();
     assert_eq!(json_of(&shell(&server, STATUS, ""))["status"], "ok");
     let wrong = STATUS.replace("my-secret-key", "another");
@@ -60,6 +64,9 @@ fn the_status_is_for_who_has_the_password() {
 
 #[test]
 fn the_chat_is_answered_by_the_model_it_names() {
+    if !has_curl() {
+        return;
+    }
     let protocol = Protocol::Anthropic;
     let whole = protocol.text("import csv") + &protocol.end(false);
     let provider = Scripted::play([Act::Say(stream(&whole))]);
@@ -75,6 +82,9 @@ fn the_chat_is_answered_by_the_model_it_names() {
 
 #[test]
 fn the_chat_without_a_key_names_the_variable_to_set() {
+    if !has_curl() {
+        return;
+    }
     let problem = json_of(&shell(&World::new().serve(), CHAT, ""));
     assert_eq!(problem["status"], 422);
     assert!(problem["detail"].as_str().unwrap().contains("ANTHROPIC_API_KEY"), "{problem}");
@@ -82,6 +92,9 @@ fn the_chat_without_a_key_names_the_variable_to_set() {
 
 #[test]
 fn the_stream_is_events_from_session_to_done() {
+    if !has_curl() {
+        return;
+    }
     let server = World::new().serve();
     for more in ["", "--no-buffer"] {
         let told = events(&shell(&server, STREAM, more));
@@ -93,6 +106,9 @@ fn the_stream_is_events_from_session_to_done() {
 
 #[test]
 fn the_stream_shows_each_event_when_it_happens() {
+    if !has_curl() {
+        return;
+    }
     let protocol = Protocol::Anthropic;
     let provider = Scripted::play([Act::Hold(stream(&protocol.text("React hooks are")))]);
     let server = World::new()
@@ -119,6 +135,9 @@ fn the_stream_shows_each_event_when_it_happens() {
 
 #[test]
 fn every_path_of_the_table_answers_curl() {
+    if !has_curl() {
+        return;
+    }
     let server = World::new().serve();
     let chat = json_of(&shell(&server, STREAM.replace("/stream", "").as_str(), ""));
     let session = format!("/api/sessions/{}", chat["sessionId"].as_str().unwrap());

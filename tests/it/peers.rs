@@ -13,15 +13,29 @@ use serde_json::{Value, json};
 use crate::program::Dir;
 use crate::wire::{Client, Reply};
 
-/// The program that a variable names.
-fn named(variable: &str, what: &str) -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Some(PathBuf::from(path));
-    }
-    let sentence = format!("{what} is not there ({variable} is not set; scripts/test sets it)");
+/// Leaves a test out, unless nothing may be.
+fn leave_out(sentence: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{sentence}");
     println!("left out: {sentence}");
-    None
+}
+
+/// The program that a variable names.
+fn named(variable: &str, what: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).map(PathBuf::from);
+    if path.is_none() {
+        leave_out(&format!("{what} is not there ({variable} is not set; scripts/test sets it)"));
+    }
+    path
+}
+
+/// Whether this machine has `curl`.
+pub(crate) fn has_curl() -> bool {
+    let asked = Command::new("curl").arg("--version").stdout(Stdio::null()).status();
+    let is_there = asked.is_ok_and(|status| status.success());
+    if !is_there {
+        leave_out("curl is not there");
+    }
+    is_there
 }
 
 /// A running program that announced its address on standard output.

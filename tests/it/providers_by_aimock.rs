@@ -223,26 +223,30 @@ fn a_key_that_is_refused_gives_the_providers_words() {
     }
 }
 
-/// Asks while the mock fails in a way, and lets it recover once the failure has been told.
-fn ask_through(server: &Serving, mock: &Aimock, way: &str) -> Vec<Value> {
-    mock.fail(way);
+/// Begins to ask; the answer is still to be read.
+fn begin(server: &Serving) -> Client {
     let mut client = Client::connect(server.address);
     let body = json!({ "message": "hello" });
     client.send(server.request("POST", "/api/chat/stream", &[], Some(&body)));
-    // One of the two comes: `retry`, or `error`.
-    client.await_any(&["\"type\":\"retry\"", "\"type\":\"error\""]);
-    mock.recover();
+    client
+}
+
+fn rest(mut client: Client) -> Vec<Value> {
     events(&String::from_utf8(client.reply().body).unwrap())
 }
 
 #[test]
 fn a_fault_that_passes_is_waited_out() {
     for protocol in Protocol::BOTH {
-        for way in ["dropRate", "disconnectRate", "rateLimitRate"] {
+        for way in ["dropRate", "malformedRate", "disconnectRate", "rateLimitRate"] {
             let Some(mock) = Aimock::start(&answers(), None) else { return };
             let (world, _) = from_environment(protocol, &mock);
             let server = world.serve();
-            let told = ask_through(&server, &mock, way);
+            mock.fail(way);
+            let mut client = begin(&server);
+            client.await_any(&["\"type\":\"retry\"", "\"type\":\"error\""]);
+            mock.recover();
+            let told = rest(client);
             assert_eq!(types(&told), ["session", "retry", "text", "done"], "{way}: {told:?}");
             assert_eq!(told[1]["attempt"], 1);
             assert!(!told[1]["reason"].as_str().unwrap().is_empty());
@@ -252,14 +256,22 @@ fn a_fault_that_passes_is_waited_out() {
 }
 
 #[test]
-fn an_answer_that_is_malformed_ends_the_turn_and_not_the_server() {
+fn a_fault_that_stays_ends_the_turn_and_not_the_server() {
+    let mut waiting = Vec::new();
     for protocol in Protocol::BOTH {
         let Some(mock) = Aimock::start(&answers(), None) else { return };
         let (world, _) = from_environment(protocol, &mock);
         let server = world.serve();
-        let told = ask_through(&server, &mock, "malformedRate");
-        assert_eq!(types(&told), ["session", "error", "done"], "{told:?}");
+        mock.fail("malformedRate");
+        let client = begin(&server);
+        waiting.push((mock, server, client));
+    }
+    // Both wait out their attempts at the same time.
+    for (mock, server, client) in waiting {
+        let told = rest(client);
+        assert_eq!(types(&told), ["session", "retry", "error", "done"], "{told:?}");
         assert_eq!(told.last().unwrap()["finishReason"], "error");
+        mock.recover();
         let body = json!({ "message": "again", "sessionId": told[0]["sessionId"] });
         assert_eq!(server.post("/api/chat", &body).json()["content"], "Here I am.");
     }
