@@ -167,6 +167,25 @@ fn a_refusal_at_once_is_a_problem_and_status_1_with_an_empty_stdout() {
 }
 
 #[test]
+fn a_refusal_to_go_on_is_told_as_such_and_not_tried_again() {
+    let withheld = json!({ "choices": [{
+        "index": 0, "delta": {}, "message": {}, "finish_reason": "content_filter",
+    }] });
+    let event = format!("data: {withheld}\n\n");
+    // With the protocol's own end, without it, and from a server that does not stream.
+    for bytes in
+        [stream(&format!("{event}data: [DONE]\n\n")), stream(&event), answer(200, &withheld)]
+    {
+        let provider = Scripted::play([Act::Say(bytes), fine(Protocol::OpenAi)]);
+        let server = provider.world(Protocol::OpenAi, &json!({})).serve();
+        let told = server.stream(&json!({ "message": "hello" }));
+        assert_eq!(types(&told), ["session", "error", "done"], "{told:?}");
+        let words = told[1]["message"].as_str().unwrap();
+        assert!(words.contains("content_filter"), "{words}");
+    }
+}
+
+#[test]
 fn a_provider_that_falls_silent_is_a_time_out() {
     for protocol in Protocol::BOTH {
         let provider = Scripted::play([Act::Hold(stream(&protocol.text(HALF))), fine(protocol)]);
