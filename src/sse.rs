@@ -1,7 +1,7 @@
 //! Server-sent events, parsed from bytes that arrive in any pieces.
 //!
 //! Follows the event stream format of the HTML standard, section 9.2.6. Two liberties: `id` and
-//! `retry` are ignored, and [`Parser::finish`] hands over an event whose blank line never came.
+//! `retry` are ignored, and `Parser::finish` hands over an event whose blank line never came.
 //! Every byte is looked at once; an event is bounded. Knows nothing of any provider.
 
 /// Bytes that one event may have.

@@ -1,6 +1,6 @@
 //! Agents: who answers, with which model and which tools.
 //!
-//! [`Engine`] holds what every turn of a project shares; [`turn`] is the loop between model and
+//! [`Engine`] holds what every turn of a project shares; `turn` is the loop between model and
 //! tools. This room does not know who is listening: what happens goes out through one function.
 
 mod agents;

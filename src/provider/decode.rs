@@ -43,7 +43,7 @@ pub(crate) trait Decode {
     fn done(&self) -> bool;
 
     /// The bytes have ended. Pushes the end, if the answer is whole without its last event.
-    fn end(&mut self, out: &mut Vec<Chunk>);
+    fn end(&mut self, out: &mut Vec<Chunk>) -> Result<(), Fault>;
 }
 
 /// Parses an event's data.
@@ -263,7 +263,7 @@ mod tests {
                     let event = Event { name: String::new(), data: event.to_string() };
                     let _ = decoder.event(&event, &mut out);
                 }
-                decoder.end(&mut out);
+                let _ = decoder.end(&mut out);
             }
         }
     }

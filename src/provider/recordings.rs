@@ -50,7 +50,7 @@ impl Listener {
     fn end(mut self) -> Heard {
         self.parser.finish(&mut self.events);
         self.take();
-        self.decoder.end(&mut self.chunks);
+        self.decoder.end(&mut self.chunks).unwrap();
         self.take();
         self.heard.done = self.decoder.done();
         self.heard

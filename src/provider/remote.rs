@@ -195,7 +195,7 @@ impl Pull<'_> {
         }
         let aborted = matches!(&read, Err(failure) if failure.problem.code == Code::Aborted);
         if !aborted {
-            decoder.end(out);
+            decoder.end(out).map_err(|fault| self.fault(fault))?;
         }
         match read {
             _ if decoder.done() => Ok(()),
@@ -220,7 +220,7 @@ impl Pull<'_> {
         let data = String::from_utf8_lossy(&body).into_owned();
         let event = Event { name: String::new(), data };
         reading.decoder.event(&event, out).map_err(|fault| self.fault(fault))?;
-        reading.decoder.end(out);
+        reading.decoder.end(out).map_err(|fault| self.fault(fault))?;
         if reading.decoder.done() { Ok(()) } else { Err(Failure::cut(&endpoint.name)) }
     }
 

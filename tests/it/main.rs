@@ -4,13 +4,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
+mod broken_providers;
 mod connection;
 mod crash;
+mod curl_examples;
 mod edge;
 mod house;
 mod one_request_harms_nobody;
+mod peers;
 mod program;
+mod providers_by_aimock;
+mod real_model;
 mod run_command;
+mod scripted;
 mod seed_page;
 mod sessions_survive;
 mod stopping;

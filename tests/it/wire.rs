@@ -222,8 +222,13 @@ impl Client {
 
     /// Reads until the text has come, and leaves it unread.
     pub(crate) fn await_text(&mut self, text: &str) {
-        while !self.text().contains(text) {
-            assert_ne!(self.more(), 0, "closed before {text:?}: {:?}", self.text());
+        self.await_any(&[text]);
+    }
+
+    /// Reads until one of the texts has come, and leaves it unread.
+    pub(crate) fn await_any(&mut self, texts: &[&str]) {
+        while !texts.iter().any(|text| self.text().contains(text)) {
+            assert_ne!(self.more(), 0, "closed before any of {texts:?}: {:?}", self.text());
         }
     }
 

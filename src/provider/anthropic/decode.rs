@@ -171,8 +171,9 @@ impl Decode for Decoder {
         self.done
     }
 
-    fn end(&mut self, _: &mut Vec<Chunk>) {
+    fn end(&mut self, _: &mut Vec<Chunk>) -> Result<(), Fault> {
         // Only `message_stop` ends an answer.
+        Ok(())
     }
 }
 
@@ -199,7 +200,7 @@ mod tests {
                 return (out, Some(fault), decoder.done());
             }
         }
-        decoder.end(&mut out);
+        decoder.end(&mut out).unwrap();
         let done = decoder.done();
         (out, None, done)
     }

@@ -106,12 +106,9 @@ impl Decode for Decoder {
         self.done
     }
 
-    fn end(&mut self, out: &mut Vec<Chunk>) {
+    fn end(&mut self, out: &mut Vec<Chunk>) -> Result<(), Fault> {
         // Some servers leave `[DONE]` out; with a reason the answer is whole all the same.
-        if self.reason.is_some() && !self.done {
-            // A reason that is a refusal leaves the answer unfinished.
-            let _ = self.finish(out);
-        }
+        if self.reason.is_some() && !self.done { self.finish(out) } else { Ok(()) }
     }
 }
 
@@ -201,7 +198,7 @@ mod tests {
                 return (out, Some(fault), decoder.done());
             }
         }
-        decoder.end(&mut out);
+        decoder.end(&mut out).unwrap();
         let done = decoder.done();
         (out, None, done)
     }
