@@ -75,7 +75,7 @@ pub(super) fn chat(
             }
             Next::Quiet => {}
             Next::Departed | Next::Closed(_) => {
-                api.sessions.abort_turn(&started.session_id, &started.message_id);
+                api.sessions.abort_turn(&started.message_id);
                 let detail = "the client went away, and its turn was stopped";
                 return Err(Problem::new(Code::Aborted, detail));
             }
@@ -141,7 +141,7 @@ pub(super) fn stream(
 
 fn stop(sessions: &Sessions, started: &Started) {
     log::info!("the client of turn {} went away; stopping it", started.message_id);
-    sessions.abort_turn(&started.session_id, &started.message_id);
+    sessions.abort_turn(&started.message_id);
 }
 
 enum End {

@@ -257,8 +257,8 @@ fn follow(
 ) -> Result<(), Failure> {
     let mut started = sessions.start(prompt)?;
     let aborting = Arc::clone(sessions);
-    let (session, message) = (started.session_id.clone(), started.message_id.clone());
-    let hook = stop.cancel.on_cancel(move || aborting.abort_turn(&session, &message));
+    let message = started.message_id.clone();
+    let hook = stop.cancel.on_cancel(move || aborting.abort_turn(&message));
     let Ok(_guard) = hook else { return Ok(()) };
     let failed = |error: std::io::Error| Failure::new(Exit::Failed, error.to_string());
     loop {

@@ -52,8 +52,12 @@ pub struct Sessions {
 /// The Mutex map: what runs now.
 #[derive(Default)]
 struct Turns {
+    /// By the id of the answer: a session's next turn may begin while the thread of the one
+    /// before is still on its way out.
     running: HashMap<String, Running>,
-    /// Threads whose turn has ended, to be joined.
+    /// The answer that each session's newest turn gives.
+    newest: HashMap<String, String>,
+    /// Threads that are past their last look at this map, to be joined.
     ended: Vec<JoinHandle<()>>,
     /// Turns that have a place and no thread yet.
     starting: usize,
@@ -61,8 +65,6 @@ struct Turns {
 }
 
 struct Running {
-    /// Tells this turn from the session's next one.
-    message_id: String,
     cancel: Cancel,
     thread: JoinHandle<()>,
 }
@@ -211,7 +213,7 @@ impl Sessions {
     /// [`Code::NotRunning`] when there is none.
     pub fn abort(&self, session: &str) -> Result<(), Problem> {
         let (_, running) = self.store.head(session).map_err(|e| problem(e, session))?;
-        let cancel = self.lock().running.get(session).map(|turn| turn.cancel.clone());
+        let cancel = self.lock().newest_of(session);
         match cancel {
             Some(cancel) if running => {
                 cancel.cancel();
@@ -230,11 +232,8 @@ impl Sessions {
     }
 
     /// Stops the turn with this answer, if it still runs.
-    pub fn abort_turn(&self, session: &str, message_id: &str) {
-        let turns = self.lock();
-        let turn = turns.running.get(session).filter(|turn| turn.message_id == message_id);
-        let cancel = turn.map(|turn| turn.cancel.clone());
-        drop(turns);
+    pub fn abort_turn(&self, message_id: &str) {
+        let cancel = self.lock().running.get(message_id).map(|turn| turn.cancel.clone());
         if let Some(cancel) = cancel {
             cancel.cancel();
         }
@@ -315,10 +314,8 @@ impl Sessions {
         turns.starting -= 1;
         match turn.spawn(lease, Arc::clone(&self.turns)) {
             Ok(thread) => {
-                let running = Running { message_id: message_id.clone(), cancel, thread };
-                if let Some(before) = turns.running.insert(session_id.clone(), running) {
-                    turns.ended.push(before.thread);
-                }
+                turns.running.insert(message_id.clone(), Running { cancel, thread });
+                turns.newest.insert(session_id.clone(), message_id.clone());
                 drop(turns);
                 Ok(Started { session_id, message_id, events })
             }
@@ -335,7 +332,6 @@ impl Sessions {
     fn reserve(&self) -> Result<(), Problem> {
         let mut turns = self.lock();
         turns.refuse_when_stopping()?;
-        turns.join_ended();
         if turns.running.len() + turns.starting >= self.capacity {
             let detail = format!("{} turns are running, which is the limit", self.capacity);
             return Err(Problem::new(Code::AtCapacity, detail).retry_after(1));
@@ -380,7 +376,8 @@ impl Sessions {
             cancel.cancel();
         }
         self.wait_idle(ABORT_TIME);
-        self.lock().join_ended();
+        let ended = std::mem::take(&mut self.lock().ended);
+        join(ended);
     }
 
     fn wait_idle(&self, time: Duration) {
@@ -433,12 +430,29 @@ impl Turns {
         Ok(())
     }
 
-    /// Joins the threads of ended turns; each is past its last use of this map.
-    fn join_ended(&mut self) {
-        for thread in self.ended.drain(..) {
-            // A turn catches its own panics, so there is no result to look at.
-            let _ = thread.join();
+    /// What stops a session's newest turn.
+    fn newest_of(&self, session: &str) -> Option<Cancel> {
+        let turn = self.running.get(self.newest.get(session)?)?;
+        Some(turn.cancel.clone())
+    }
+
+    /// Takes a turn out whose thread has nothing more to do, and gives those to be joined that
+    /// ended before it: a thread that is not joined keeps its stack.
+    fn end(&mut self, session: &str, message_id: &str) -> Vec<JoinHandle<()>> {
+        let joinable = std::mem::take(&mut self.ended);
+        if self.newest.get(session).is_some_and(|newest| newest == message_id) {
+            self.newest.remove(session);
         }
+        self.ended.extend(self.running.remove(message_id).map(|turn| turn.thread));
+        joinable
+    }
+}
+
+/// Joins threads that have ended or are about to; the map is not locked meanwhile.
+fn join(ended: Vec<JoinHandle<()>>) {
+    for thread in ended {
+        // A turn catches its own panics, so there is no result to look at.
+        let _ = thread.join();
     }
 }
 

@@ -49,14 +49,9 @@ impl Turn {
             let (session_id, message_id) = (self.session_id.clone(), self.message_id.clone());
             self.run(lease);
             let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
-            // A thread that is not joined keeps its stack, so each joins those that ended before
-            // it: after any number of turns one is left.
-            turns.join_ended();
-            if turns.running.get(&session_id).is_some_and(|turn| turn.message_id == message_id)
-                && let Some(own) = turns.running.remove(&session_id)
-            {
-                turns.ended.push(own.thread);
-            }
+            let ended = turns.end(&session_id, &message_id);
+            drop(turns);
+            super::join(ended);
         };
         let builder = std::thread::Builder::new().name(name).stack_size(STACK_BYTES);
         builder.spawn(run).map_err(|error| {

@@ -66,8 +66,8 @@ fn ask(address: SocketAddr, body: &str, shared: &Shared) -> Option<()> {
         let mut told = shared.told.lock().unwrap();
         match event["type"].as_str().unwrap() {
             "session" => {
-                session = event["sessionId"].as_str().unwrap().to_owned();
-                message = event["messageId"].as_str().unwrap().to_owned();
+                event["sessionId"].as_str().unwrap().clone_into(&mut session);
+                event["messageId"].as_str().unwrap().clone_into(&mut message);
                 let asked = event["message"].as_str().unwrap().to_owned();
                 told.begun.insert((session.clone(), asked));
             }
