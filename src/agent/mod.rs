@@ -8,6 +8,7 @@ mod prompt;
 mod turn;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -254,9 +255,13 @@ impl Tools for Toolbox<'_> {
             hidden_env: &self.engine.hidden_env,
             output,
         };
-        let (text, is_error) = match tool.run(args, &mut context) {
-            Ok(text) => (text, false),
-            Err(text) => (text, true),
+        let ran = catch_unwind(AssertUnwindSafe(|| tool.run(args, &mut context)));
+        let (text, is_error) = match ran {
+            Ok(Ok(text)) => (text, false),
+            Ok(Err(text)) => (text, true),
+            Err(_) => {
+                (format!("{name} failed by a bug in the server; its log has the place"), true)
+            }
         };
         CallResult {
             text: tool::keep_both_ends(&text, tool::RESULT_BYTES),

@@ -8,7 +8,7 @@ mod hub;
 pub mod store;
 mod turn;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -61,6 +61,8 @@ struct Turns {
     ended: Vec<JoinHandle<()>>,
     /// Turns that have a place and no thread yet.
     starting: usize,
+    /// Sessions that are being deleted.
+    going: HashSet<String>,
     stopping: bool,
 }
 
@@ -122,7 +124,7 @@ impl Sessions {
     /// The sessions of a store; turns in it that never ended are ended now.
     #[must_use]
     pub fn new(engine: Arc<Engine>, store: Store, capacity: usize) -> Self {
-        let newest = store.list(None, 1).ok().and_then(|heads| id::time_ms(&heads.first()?.0.id));
+        let newest = store.newest().and_then(|id| id::time_ms(&id));
         let ids = Ids::after(newest.unwrap_or_default());
         let sessions =
             Self { store: Arc::new(store), engine, ids, turns: Arc::default(), capacity };
@@ -135,8 +137,9 @@ impl Sessions {
     /// Ends a turn whose process died in it: its session can go on.
     fn end_unfinished(&self, session: &str) {
         match self.store.acquire(session) {
-            Ok(lease) => {
-                if let Err(error) = turn::end_unfinished(&self.store, lease) {
+            Ok(mut lease) => {
+                let ended = turn::end_unfinished(&self.store, &mut lease);
+                if let Err(error) = ended.and_then(|()| self.store.release(lease, Vec::new())) {
                     log::error!("session {session} has an unfinished turn: {error}");
                 }
             }
@@ -241,10 +244,17 @@ impl Sessions {
 
     /// Forgets a session; its turn is stopped first.
     pub fn delete(&self, session: &str) -> Result<(), Problem> {
-        if let Err(problem) = self.abort(session)
-            && problem.code == Code::SessionNotFound
-        {
-            return Err(problem);
+        self.store.head(session).map_err(|e| problem(e, session))?;
+        // From here on no turn begins in it, so the one that runs is the last.
+        self.lock().going.insert(session.to_owned());
+        let deleted = self.delete_going(session);
+        self.lock().going.remove(session);
+        deleted
+    }
+
+    fn delete_going(&self, session: &str) -> Result<(), Problem> {
+        if let Some(cancel) = self.lock().newest_of(session) {
+            cancel.cancel();
         }
         let lease = self.store.acquire_within(session, DELETE_TIME);
         let lease = lease.map_err(|e| problem(e, session))?;
@@ -284,7 +294,7 @@ impl Sessions {
             session_model: known.as_ref().and_then(|head| head.model.as_deref()),
         })?;
 
-        self.reserve()?;
+        self.reserve(prompt.session.as_deref())?;
         let is_new = known.is_none();
         let prepared = self.prepare(&prompt, known);
         let (session_id, lease, events) = match prepared {
@@ -307,7 +317,6 @@ impl Sessions {
             session_id: session_id.clone(),
             message_id: message_id.clone(),
             user_message_id,
-            is_new,
         };
         // The map stays locked until the turn stands in it: the thread's last act is to look.
         let mut turns = self.lock();
@@ -329,9 +338,12 @@ impl Sessions {
     }
 
     /// Takes a place among the turns that may run.
-    fn reserve(&self) -> Result<(), Problem> {
+    fn reserve(&self, session: Option<&str>) -> Result<(), Problem> {
         let mut turns = self.lock();
         turns.refuse_when_stopping()?;
+        if session.is_some_and(|session| turns.going.contains(session)) {
+            return Err(problem(StoreError::Missing, ""));
+        }
         if turns.running.len() + turns.starting >= self.capacity {
             let detail = format!("{} turns are running, which is the limit", self.capacity);
             return Err(Problem::new(Code::AtCapacity, detail).retry_after(1));
@@ -356,8 +368,10 @@ impl Sessions {
         if is_new {
             self.store.create(&head).map_err(|e| problem(e, &id))?;
         }
-        let lease = self.store.acquire(&id).map_err(|e| problem(e, &id))?;
-        match self.store.follow(&id, None) {
+        let mut lease = self.store.acquire(&id).map_err(|e| problem(e, &id))?;
+        let ended = turn::end_unfinished(&self.store, &mut lease);
+        // Followed from here: what is said before belongs to an earlier turn.
+        match ended.and_then(|()| self.store.follow(&id, None)) {
             Ok(events) => Ok((id, lease, events)),
             Err(error) => {
                 self.give_back(lease, is_new);

@@ -29,7 +29,6 @@ pub(super) struct Turn {
     pub(super) session_id: String,
     pub(super) message_id: String,
     pub(super) user_message_id: String,
-    pub(super) is_new: bool,
 }
 
 impl Turn {
@@ -103,14 +102,11 @@ impl Turn {
 
     /// Stores and tells the user's message, and gives the history up to it.
     fn begin(&self, lease: &mut Lease) -> Result<Transcript, Problem> {
-        if lease.is_unfinished() {
-            let last = unfinished(&self.store, &self.session_id)?;
-            self.store.append(lease, last).map_err(failed)?;
-        }
         let (head, _) = self.store.head(&self.session_id).map_err(failed)?;
-        let is_first = !self.is_new && head.message_count == 0;
-        let title = match (&self.prompt.title, is_first) {
-            (None, true) if head.title == super::UNTITLED => super::title_of(&self.prompt.message),
+        let is_untitled = head.message_count == 0 && head.title == super::UNTITLED;
+        let title = match &self.prompt.title {
+            Some(title) if is_untitled => title.clone(),
+            None if is_untitled => super::title_of(&self.prompt.message),
             _ => head.title,
         };
         let body = Body::Session {
@@ -149,27 +145,44 @@ fn failed(error: StoreError) -> Problem {
     super::problem(error, "")
 }
 
-/// Ends a turn that was left unfinished.
-pub(super) fn end_unfinished(store: &Store, lease: Lease) -> Result<(), StoreError> {
-    let session = lease.session().to_owned();
-    let last = unfinished(store, &session).map_err(|e| StoreError::Damaged(e.detail))?;
-    store.release(lease, last)
+/// Says the last words of a turn whose process died in it.
+pub(super) fn end_unfinished(store: &Store, lease: &mut Lease) -> Result<(), StoreError> {
+    if lease.is_unfinished() {
+        let last = last_words(store, lease.session())?;
+        store.append(lease, last)?;
+    }
+    Ok(())
 }
 
-/// The last words of a turn whose process died in it; none where it had said them.
-fn unfinished(store: &Store, session: &str) -> Result<Vec<Body>, Problem> {
+/// The last words of a turn that was left open; none where it had said them.
+fn last_words(store: &Store, session: &str) -> Result<Vec<Body>, StoreError> {
     let mut open = None;
-    for event in store.read(session, 0).map_err(failed)? {
-        match event.map_err(failed)?.body {
+    let mut calls = Vec::new();
+    for event in store.read(session, 0)? {
+        match event?.body {
             Body::Session { message_id, .. } => open = Some(message_id),
-            Body::Done { .. } => open = None,
+            Body::ToolStart { id, tool, .. } => calls.push((id, tool)),
+            Body::ToolEnd { id: ended, .. } => calls.retain(|(id, _)| *id != ended),
+            Body::Done { .. } => {
+                open = None;
+                calls.clear();
+            }
             _ => {}
         }
     }
     let Some(message_id) = open else { return Ok(Vec::new()) };
+    let interrupted = calls.into_iter().map(|(id, tool)| Body::ToolEnd {
+        id,
+        tool,
+        result: "interrupted: the server ended while this ran".to_owned(),
+        is_error: true,
+        denied: false,
+    });
     let message = "the server ended in the middle of this turn; what it had said is kept";
-    Ok(vec![
-        Body::Error { code: Code::Internal.as_str().to_owned(), message: message.to_owned() },
-        Body::Done { message_id, finish_reason: FinishReason::Error, usage: Usage::default() },
-    ])
+    Ok(interrupted
+        .chain([
+            Body::Error { code: Code::Internal.as_str().to_owned(), message: message.to_owned() },
+            Body::Done { message_id, finish_reason: FinishReason::Error, usage: Usage::default() },
+        ])
+        .collect())
 }

@@ -322,6 +322,12 @@ impl Store {
         Ok(heads)
     }
 
+    /// The newest session's id, by its name alone.
+    #[must_use]
+    pub fn newest(&self) -> Option<String> {
+        self.shared.backend.ids(None, 1).ok()?.pop()
+    }
+
     /// How many sessions are kept, and in how many a turn of this process runs.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
