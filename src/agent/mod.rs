@@ -4,6 +4,7 @@
 //! tools. This room does not know who is listening: what happens goes out through one function.
 
 mod agents;
+pub mod permission;
 mod prompt;
 mod turn;
 
