@@ -112,7 +112,7 @@ pub fn grow(message: &mut Message, body: &Body) {
             if let Some((result, is_error, status)) = call {
                 *result = Some(told.clone());
                 *is_error = *failed;
-                *status = match (denied, failed) {
+                *status = match (denied.is_some(), failed) {
                     (true, _) => ToolStatus::Denied,
                     (false, true) => ToolStatus::Error,
                     (false, false) => ToolStatus::Completed,
@@ -163,7 +163,7 @@ mod tests {
                 tool: "bash".into(),
                 result: "x".into(),
                 is_error: true,
-                denied: false,
+                denied: None,
             },
             text("Done."),
             Body::Done {

@@ -18,12 +18,13 @@ use serde_json::Value;
 use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::error::{Code, Problem};
-use crate::event::Body;
+use crate::event::{Body, Denial};
 use crate::message::{FinishReason, Message, Usage};
 use crate::provider::{self, Catalogue, ToolSpec};
 use crate::tool::{self, Tool};
 
 pub use agents::{Agent, AgentView};
+use permission::{Decision, Grant};
 
 /// What every turn of a project shares.
 pub struct Engine {
@@ -90,7 +91,7 @@ impl Engine {
     /// A default agent that does not exist.
     pub fn new(config: &Config, catalogue: Catalogue, root: PathBuf) -> Result<Self, Problem> {
         let tools = tool::all(config.server.limits.command_time);
-        let agents = agents::all(config, &tools);
+        let agents = agents::all(config, &tools, &root);
         let specs = tools.iter().map(|tool| spec(tool.as_ref())).collect();
         let default_agent = config.default_agent.clone().unwrap_or_else(|| "build".to_owned());
         let engine = Self {
@@ -170,6 +171,8 @@ impl Engine {
         choice: &Choice,
         history: Vec<Message>,
         cancel: &Cancel,
+        permits: &mut dyn Permits,
+        grants: Vec<Grant>,
         emit: &mut Emit<'_>,
     ) -> Outcome {
         let mut provider = match choice.model.connect(cancel) {
@@ -177,7 +180,8 @@ impl Engine {
             Err(problem) => return turn::ended(Err(problem), cancel, Usage::default()),
         };
         let system = prompt::system(&choice.agent, &self.root, &self.instructions);
-        let mut toolbox = Toolbox { engine: self, agent: &choice.agent, cancel };
+        let agent = &choice.agent;
+        let mut toolbox = Toolbox { engine: self, agent, cancel, permits, grants };
         let bounds = turn::Bounds { steps: self.steps };
         // Dropped when the turn ends, in a panic too.
         let _left_behind = LeftBehind(cancel);
@@ -207,6 +211,9 @@ struct Toolbox<'a> {
     engine: &'a Engine,
     agent: &'a Agent,
     cancel: &'a Cancel,
+    permits: &'a mut dyn Permits,
+    /// The `always` answers of the session.
+    grants: Vec<Grant>,
 }
 
 /// What a call of a tool came to.
@@ -214,7 +221,64 @@ struct Toolbox<'a> {
 struct CallResult {
     text: String,
     is_error: bool,
-    denied: bool,
+    denied: Option<Denial>,
+}
+
+/// A tool call that a person has to permit.
+pub struct Question<'a> {
+    /// The call.
+    pub call_id: &'a str,
+    /// The tool.
+    pub tool: &'a str,
+    /// Its arguments.
+    pub args: &'a Value,
+    /// Why it asks.
+    pub reason: String,
+    /// What `always` would allow.
+    pub always: Vec<String>,
+}
+
+/// What came of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// Yes, this time.
+    Once,
+    /// Yes, and for the rest of the session.
+    Always,
+    /// No.
+    Reject,
+    /// Nobody answered in time.
+    TimedOut,
+    /// The turn was stopped.
+    Cancelled,
+}
+
+impl Reply {
+    /// The word of it on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Always => "always",
+            Self::Reject => "reject",
+            Self::TimedOut => "timeout",
+            Self::Cancelled => "aborted",
+        }
+    }
+
+    /// The reply that a client may give by this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Once, Self::Always, Self::Reject].into_iter().find(|reply| reply.as_str() == word)
+    }
+}
+
+/// Whoever can be asked to permit a tool call.
+pub trait Permits {
+    /// Whether anybody can answer.
+    fn can_ask(&self) -> bool;
+    /// Asks, and waits for the answer.
+    fn ask(&mut self, question: Question<'_>, say: &mut dyn FnMut(Body)) -> Reply;
 }
 
 /// Runs tools for a turn.
@@ -222,7 +286,8 @@ trait Tools {
     /// What the model may call.
     fn specs(&self) -> Vec<ToolSpec>;
     /// Runs one call; a failure is a result.
-    fn call(&mut self, tool: &str, args: &Value, output: &mut dyn FnMut(&str)) -> CallResult;
+    fn call(&mut self, id: &str, tool: &str, args: &Value, say: &mut dyn FnMut(Body))
+    -> CallResult;
 }
 
 fn spec(tool: &dyn Tool) -> ToolSpec {
@@ -239,22 +304,35 @@ impl Tools for Toolbox<'_> {
         specs.filter(|spec| self.agent.may_use(&spec.name)).cloned().collect()
     }
 
-    fn call(&mut self, name: &str, args: &Value, output: &mut dyn FnMut(&str)) -> CallResult {
+    fn call(
+        &mut self,
+        id: &str,
+        name: &str,
+        args: &Value,
+        say: &mut dyn FnMut(Body),
+    ) -> CallResult {
         let refused = |text: String, denied| CallResult { text, is_error: true, denied };
         let Some(tool) = self.engine.tools.iter().find(|tool| tool.name() == name) else {
             let known: Vec<_> = self.agent.tools.iter().map(String::as_str).collect();
             let text = format!("there is no tool \"{name}\"; there are {}", known.join(", "));
-            return refused(text, false);
+            return refused(text, None);
         };
         if !self.agent.may_use(name) {
             let text = format!("the agent \"{}\" may not use {name}", self.agent.id);
-            return refused(text, true);
+            return refused(text, Some(Denial::Agent));
         }
+        if let Err((text, denial)) = self.permit(id, name, args, say) {
+            return refused(text, Some(denial));
+        }
+        let call_id = id.to_owned();
+        let mut output = |content: &str| {
+            say(Body::ToolOutput { id: call_id.clone(), content: content.to_owned() });
+        };
         let mut context = tool::Context {
             root: &self.engine.root,
             cancel: self.cancel,
             hidden_env: &self.engine.hidden_env,
-            output,
+            output: &mut output,
         };
         let ran = catch_unwind(AssertUnwindSafe(|| tool.run(args, &mut context)));
         let (text, is_error) = match ran {
@@ -264,10 +342,41 @@ impl Tools for Toolbox<'_> {
                 (format!("{name} failed by a bug in the server; its log has the place"), true)
             }
         };
-        CallResult {
-            text: tool::keep_both_ends(&text, tool::RESULT_BYTES),
-            is_error,
-            denied: false,
+        let text = tool::keep_both_ends(&text, tool::RESULT_BYTES);
+        CallResult { text, is_error, denied: None }
+    }
+}
+
+impl Toolbox<'_> {
+    /// Asks the configuration, and a person where it says so. A refusal is told to the model.
+    fn permit(
+        &mut self,
+        id: &str,
+        tool: &str,
+        args: &Value,
+        say: &mut dyn FnMut(Body),
+    ) -> Result<(), (String, Denial)> {
+        let (reason, always) = match self.agent.policy.decide(tool, args, &self.grants) {
+            Decision::Allow => return Ok(()),
+            Decision::Deny { reason } => return Err((reason, Denial::Configuration)),
+            Decision::Ask { reason, always } => (reason, always),
+        };
+        if !self.permits.can_ask() {
+            return Err((format!("{reason}; nobody can be asked here"), Denial::Nobody));
+        }
+        let question = Question { call_id: id, tool, args, reason, always: always.clone() };
+        match self.permits.ask(question, say) {
+            Reply::Once => Ok(()),
+            Reply::Always => {
+                let tool = tool.to_owned();
+                let granted =
+                    always.into_iter().map(|pattern| Grant { tool: tool.clone(), pattern });
+                self.grants.extend(granted);
+                Ok(())
+            }
+            Reply::Reject => Err(("the person said no".to_owned(), Denial::Rejected)),
+            Reply::TimedOut => Err(("nobody answered in time".to_owned(), Denial::Rejected)),
+            Reply::Cancelled => Err(("the turn was stopped".to_owned(), Denial::Rejected)),
         }
     }
 }

@@ -114,6 +114,10 @@ mod tests {
             model: None,
             prompt: BUILD.into(),
             tools: std::collections::BTreeSet::default(),
+            policy: crate::agent::permission::Policy::new(
+                &serde_json::Value::Null,
+                &serde_json::Value::Null,
+            ),
         };
         let text = system(&agent, &root, &["docs/*.md".into(), "../AGENTS.md".into()]);
         std::fs::remove_dir_all(&root).unwrap();

@@ -199,17 +199,16 @@ impl Turn<'_, '_> {
                 "the arguments have {length} bytes, and {ARGS_BYTES} are allowed: work in \
                  smaller pieces"
             );
-            CallResult { text, is_error: true, denied: false }
+            CallResult { text, is_error: true, denied: None }
         } else {
             let mut failure = None;
             let emit = &mut *self.emit;
-            let mut output = |content: &str| {
-                let body = Body::ToolOutput { id: id.clone(), content: content.to_owned() };
+            let mut say = |body: Body| {
                 if failure.is_none() {
                     failure = emit(body).err();
                 }
             };
-            let result = tools.call(&tool, &args, &mut output);
+            let result = tools.call(&id, &tool, &args, &mut say);
             if let Some(problem) = failure {
                 return Err(problem);
             }

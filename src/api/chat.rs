@@ -26,12 +26,12 @@ struct Asked {
     background: bool,
 }
 
-fn read(request: &mut Request<'_>) -> Result<Asked, Problem> {
+/// Reads what is asked; `asks` says whether somebody can answer where the request does not.
+fn read(request: &mut Request<'_>, asks: bool) -> Result<Asked, Problem> {
     let fields = Fields::read(request)?;
     let title = fields.string("title")?;
     let title = title.map(|title| super::sessions::checked_title(&title)).transpose()?;
-    // Every permission is `allow` until permissions are configured, so both answers are one.
-    fields.word("permissions", &["ask", "refuse"])?;
+    let permissions = fields.word("permissions", &["ask", "refuse"])?;
     Ok(Asked {
         background: fields.flag("background")?,
         prompt: Prompt {
@@ -40,6 +40,7 @@ fn read(request: &mut Request<'_>) -> Result<Asked, Problem> {
             title,
             agent: fields.string("agent")?,
             model: fields.string("model")?,
+            can_ask: permissions.map_or(asks, |word| word == "ask"),
         },
     })
 }
@@ -53,8 +54,8 @@ struct Attended {
 }
 
 impl Attended {
-    fn start(api: &Api, request: &mut Request<'_>) -> Result<Self, Problem> {
-        let Asked { prompt, background } = read(request)?;
+    fn start(api: &Api, request: &mut Request<'_>, asks: bool) -> Result<Self, Problem> {
+        let Asked { prompt, background } = read(request, asks)?;
         let started = api.sessions.start(prompt)?;
         Ok(Self { sessions: Arc::clone(&api.sessions), started, background })
     }
@@ -73,7 +74,7 @@ pub(super) fn chat(
     request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let mut attended = Attended::start(api, request)?;
+    let mut attended = Attended::start(api, request, false)?;
     let socket = (!attended.background).then(|| request.socket());
     let started = &mut attended.started;
     let mut transcript = Transcript::default();
@@ -144,7 +145,7 @@ pub(super) fn stream(
     request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let mut attended = Attended::start(api, request)?;
+    let mut attended = Attended::start(api, request, true)?;
     let heartbeat = api.server.limits.heartbeat;
     let write = Box::new(move |stream: &mut EventStream<'_>| {
         let background = attended.background;

@@ -58,7 +58,7 @@ pub(super) fn status(
         default_agent: engine.default_agent(),
         sessions,
         active_turns,
-        waiting: 0,
+        waiting: api.sessions.waiting(),
         connections: api.connections.get(),
     })
 }

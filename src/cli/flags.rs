@@ -130,7 +130,8 @@ pub(super) const COMMANDS: &[Command] = &[
             The password for --attach comes from user:password@ in the URL or from \
             OPENCODE_SERVER_PASSWORD.\n\
             Exit status: 0 answered, 1 the turn failed, 2 wrong usage or unknown session, agent \
-            or model,\n3 server not reachable, 4 not authorised, 124 timed out, 130 interrupted.",
+            or model,\n3 server not reachable, 4 not authorised, 5 a tool was refused for want of anybody to permit it,\n124 timed out, 130 \
+            interrupted.",
         flags: &[
             flag("attach", Some("URL"), None, "Ask a running server, http://HOST:PORT"),
             flag("session", Some("ID"), None, "Go on in this session"),

@@ -1,5 +1,6 @@
 //! What a run shows: the answer on standard output, everything else on standard error.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use crate::cli::exit::Exit;
 use crate::cli::run::Stop;
 use crate::cli::text::plain;
-use crate::event::Body;
+use crate::event::{Body, Denial};
 use crate::message::FinishReason;
 use crate::tool::keep_both_ends;
 
@@ -32,11 +33,14 @@ pub(super) enum Format {
 pub(super) struct Printer {
     format: Format,
     stdout: Writer,
-    to_terminal: bool,
+    /// Takes out of text what must not reach this standard output.
+    shown: fn(&str) -> Cow<'_, str>,
     dim: bool,
     /// Line ends that stand at the end only if more text follows.
     held: usize,
     said: bool,
+    /// A tool was refused for want of anybody to permit it.
+    refused: bool,
     done: Option<FinishReason>,
 }
 
@@ -46,10 +50,11 @@ impl Printer {
         Self {
             format,
             stdout: Writer::start(stop),
-            to_terminal: io::stdout().is_terminal(),
+            shown: if io::stdout().is_terminal() { plain } else { as_it_is },
             dim: io::stderr().is_terminal() && !no_color,
             held: 0,
             said: false,
+            refused: false,
             done: None,
         }
     }
@@ -68,7 +73,8 @@ impl Printer {
                 let line = format!("{tool} {}", subject(args));
                 self.aside(&keep_both_ends(&line.replace('\n', " "), LINE_BYTES));
             }
-            Body::ToolEnd { tool, result, is_error: true, .. } => {
+            Body::ToolEnd { tool, result, is_error: true, denied, .. } => {
+                self.refused |= *denied == Some(Denial::Nobody);
                 let line = result.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
                 self.aside(&format!("{tool} failed: {}", keep_both_ends(line, LINE_BYTES)));
             }
@@ -97,6 +103,7 @@ impl Printer {
     /// The status that the events tell.
     pub(super) fn exit(&self) -> Exit {
         match self.done {
+            Some(FinishReason::Stop | FinishReason::Length) if self.refused => Exit::Refused,
             Some(FinishReason::Stop | FinishReason::Length) => Exit::Ok,
             Some(FinishReason::Aborted) => {
                 tell("the turn was stopped on the server");
@@ -115,7 +122,7 @@ impl Printer {
     }
 
     fn text(&mut self, content: &str) {
-        let content = if self.to_terminal { plain(content) } else { content.into() };
+        let content = (self.shown)(content);
         let trimmed = content.trim_end_matches('\n');
         if trimmed.is_empty() {
             self.held += content.len();
@@ -137,6 +144,11 @@ impl Printer {
             stderr(&format!("· {line}\n"));
         }
     }
+}
+
+/// A script gets the model's text as it is.
+fn as_it_is(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
 }
 
 /// A word to the person.

@@ -240,10 +240,18 @@ fn in_process(
         tell(warning);
     }
     let store = project::store(project::store_folder(env, &directory).as_deref())?;
+    let bounds = project::bounds(&config);
     let engine = Arc::new(project::engine(&config, env, directory)?);
-    let sessions = Arc::new(Sessions::new(engine, store, 1));
+    let sessions = Arc::new(Sessions::new(engine, store, bounds));
     let session = if ask.newest { Some(newest_here(&sessions)?) } else { ask.session };
-    let prompt = Prompt { message, session, title: ask.title, agent: ask.agent, model: ask.model };
+    let prompt = Prompt {
+        message,
+        session,
+        title: ask.title,
+        agent: ask.agent,
+        model: ask.model,
+        can_ask: false,
+    };
     let result = follow(&sessions, prompt, stop, printer);
     sessions.stop(Duration::ZERO);
     result

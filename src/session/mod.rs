@@ -5,6 +5,7 @@
 //! does not know HTTP: a server, a script and a terminal ask it the same way.
 
 mod hub;
+mod permission;
 pub mod store;
 mod turn;
 
@@ -15,17 +16,19 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::agent::{Engine, Wish};
+use crate::agent::{Engine, Reply, Wish};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::EventId;
 use crate::id::{self, Ids};
 use crate::message::{Message, Usage};
 use crate::os::Waker;
+use crate::session::permission::{Asker, Desk};
 use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::transcript::Transcript;
 
 pub use hub::Closed;
+pub use permission::Pending;
 pub use store::{Follower, Next};
 
 /// A message of a user is at most this long, in bytes.
@@ -45,8 +48,18 @@ pub struct Sessions {
     engine: Arc<Engine>,
     ids: Ids,
     turns: Arc<Mutex<Turns>>,
+    /// Tools that wait for a person.
+    desk: Arc<Desk>,
+    bounds: Bounds,
+}
+
+/// What turns may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
     /// Turns at once.
-    capacity: usize,
+    pub turns: usize,
+    /// How long a tool waits for a person's answer.
+    pub permission_time: Duration,
 }
 
 /// The Mutex map: what runs now.
@@ -84,6 +97,8 @@ pub struct Prompt {
     pub agent: Option<String>,
     /// `provider/model` asked for.
     pub model: Option<String>,
+    /// Whether somebody can answer when a tool has to be permitted.
+    pub can_ask: bool,
 }
 
 /// A turn that runs.
@@ -123,11 +138,17 @@ pub struct SessionView {
 impl Sessions {
     /// The sessions of a store; turns in it that never ended are ended now.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, store: Store, capacity: usize) -> Self {
+    pub fn new(engine: Arc<Engine>, store: Store, bounds: Bounds) -> Self {
         let newest = store.newest().and_then(|id| id::time_ms(&id));
         let ids = Ids::after(newest.unwrap_or_default());
-        let sessions =
-            Self { store: Arc::new(store), engine, ids, turns: Arc::default(), capacity };
+        let sessions = Self {
+            store: Arc::new(store),
+            engine,
+            ids,
+            turns: Arc::default(),
+            desk: Arc::default(),
+            bounds,
+        };
         for session in sessions.store.unfinished() {
             sessions.end_unfinished(&session);
         }
@@ -208,6 +229,41 @@ impl Sessions {
         self.store.retitle(session, title, id::now_ms()).map_err(missing)?;
         let (head, running) = self.store.head(session).map_err(missing)?;
         Ok(self.view(head, running))
+    }
+
+    /// How many tools wait for a person.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.desk.waiting()
+    }
+
+    /// The tools of a session that wait for a person, the oldest first.
+    #[must_use]
+    pub fn pending(&self, session: &str) -> Vec<Pending> {
+        self.desk.of(session)
+    }
+
+    /// Answers a tool that waits: `once`, `always` or `reject`.
+    ///
+    /// # Errors
+    /// Another word, or nothing waits for this answer, here or in another process.
+    pub fn reply_permission(&self, id: &str, reply: &str) -> Result<(), Problem> {
+        let Some(reply) = Reply::parse(reply) else {
+            let detail = format!("`reply` must be one of once, always, reject, and is \"{reply}\"");
+            return Err(Problem::new(Code::BadField, detail));
+        };
+        if self.desk.answer(id, reply) {
+            return Ok(());
+        }
+        let session = permission::session_of(id);
+        if id::time_ms(session).is_some() && self.store.is_elsewhere(session) {
+            let detail = "the turn in this session runs in another process (a `run` beside the \
+                server), which asks nobody";
+            return Err(Problem::new(Code::SessionBusy, detail));
+        }
+        let detail = "no tool waits for this answer: it was answered, its time was over, or its \
+            turn has ended";
+        Err(Problem::new(Code::NotFound, detail))
     }
 
     /// Stops the session's turn; its `done` follows within a second.
@@ -308,7 +364,15 @@ impl Sessions {
         let user_message_id = self.ids.next();
         let message_id = self.ids.next();
         let cancel = Cancel::new();
+        let asker = Asker {
+            desk: Arc::clone(&self.desk),
+            session: session_id.clone(),
+            cancel: cancel.clone(),
+            time: self.bounds.permission_time,
+            can_ask: prompt.can_ask,
+        };
         let turn = turn::Turn {
+            asker: Mutex::new(asker),
             store: Arc::clone(&self.store),
             engine: Arc::clone(&self.engine),
             cancel: cancel.clone(),
@@ -344,8 +408,8 @@ impl Sessions {
         if session.is_some_and(|session| turns.going.contains(session)) {
             return Err(problem(StoreError::Missing, ""));
         }
-        if turns.running.len() + turns.starting >= self.capacity {
-            let detail = format!("{} turns are running, which is the limit", self.capacity);
+        if turns.running.len() + turns.starting >= self.bounds.turns {
+            let detail = format!("{} turns are running, which is the limit", self.bounds.turns);
             return Err(Problem::new(Code::AtCapacity, detail).retry_after(1));
         }
         turns.starting += 1;

@@ -6,12 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::agent::permission::Grant;
 use crate::agent::{Choice, Engine, Outcome};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::id;
 use crate::message::{FinishReason, Usage};
+use crate::session::permission::Asker;
 use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::session::{Prompt, Turns};
 use crate::transcript::Transcript;
@@ -25,6 +27,8 @@ pub(super) struct Turn {
     pub(super) engine: Arc<Engine>,
     pub(super) cancel: Cancel,
     pub(super) choice: Choice,
+    /// Used by the turn's own thread alone.
+    pub(super) asker: Mutex<Asker>,
     pub(super) prompt: Prompt,
     pub(super) session_id: String,
     pub(super) message_id: String,
@@ -91,17 +95,20 @@ impl Turn {
 
     fn answer(&self, lease: &mut Lease) -> Outcome {
         match self.begin(lease) {
-            Ok(transcript) => {
+            Ok((transcript, grants)) => {
                 let mut emit = |body| self.store.append(lease, vec![body]).map_err(failed);
                 let history = transcript.into_messages();
-                self.engine.run(&self.choice, history, &self.cancel, &mut emit)
+                let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
+                let asker: &mut Asker = &mut asker;
+                self.engine.run(&self.choice, history, &self.cancel, asker, grants, &mut emit)
             }
             Err(problem) => Outcome::failed(problem, Usage::default()),
         }
     }
 
-    /// Stores and tells the user's message, and gives the history up to it.
-    fn begin(&self, lease: &mut Lease) -> Result<Transcript, Problem> {
+    /// Stores and tells the user's message, and gives the history up to it, with what the person
+    /// permitted for good in it.
+    fn begin(&self, lease: &mut Lease) -> Result<(Transcript, Vec<Grant>), Problem> {
         let (head, _) = self.store.head(&self.session_id).map_err(failed)?;
         let is_untitled = head.message_count == 0 && head.title == super::UNTITLED;
         let title = match &self.prompt.title {
@@ -134,10 +141,15 @@ impl Turn {
         self.store.set_head(lease, change).map_err(failed)?;
         self.store.append(lease, vec![body]).map_err(failed)?;
         let mut transcript = Transcript::default();
+        let mut asked = Vec::new();
         for event in self.store.read(&self.session_id, 0).map_err(failed)? {
-            transcript.apply(&event.map_err(failed)?.body);
+            let event = event.map_err(failed)?;
+            transcript.apply(&event.body);
+            if matches!(event.body, Body::Permission { .. } | Body::PermissionReply { .. }) {
+                asked.push(event);
+            }
         }
-        Ok(transcript)
+        Ok((transcript, super::permission::grants(asked.iter())))
     }
 }
 
@@ -176,7 +188,7 @@ fn last_words(store: &Store, session: &str) -> Result<Vec<Body>, StoreError> {
         tool,
         result: "interrupted: the server ended while this ran".to_owned(),
         is_error: true,
-        denied: false,
+        denied: None,
     });
     let message = "the server ended in the middle of this turn; what it had said is kept";
     Ok(interrupted

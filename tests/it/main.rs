@@ -12,6 +12,7 @@ mod edge;
 mod house;
 mod one_request_harms_nobody;
 mod peers;
+mod permissions;
 mod program;
 mod providers_by_aimock;
 mod real_model;

@@ -356,8 +356,8 @@ impl Store {
     /// [`StoreError::Busy`] while another turn holds it.
     pub fn acquire(&self, session: &str) -> Result<Lease, StoreError> {
         let writer = match self.shared.backend.lease(session) {
-            // A turn that has told its `done` is giving its lease back right now.
-            Err(StoreError::Busy) if self.shared.await_release(session) => {
+            // A turn that has told its `done` is giving its lease back right now, or just has.
+            Err(StoreError::Busy) if self.shared.may_be_free(session) => {
                 self.shared.backend.lease(session)?
             }
             other => other?,
@@ -389,8 +389,13 @@ impl Store {
             }
             let in_use = self.shared.lock();
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || !in_use.active.contains_key(session) {
+            if left.is_zero() {
                 return Err(StoreError::Busy);
+            }
+            if !in_use.active.contains_key(session) {
+                drop(in_use);
+                // Given back since the look, or held by another process, which is not waited for.
+                return self.acquire(session);
             }
             drop(self.shared.released.wait_timeout(in_use, left));
         }
@@ -564,16 +569,13 @@ impl Shared {
         known.unwrap_or_else(|| self.hub(session, self.backend.last_id(session)))
     }
 
-    /// Waits for a lease that is being given back. `false` when none is.
-    fn await_release(&self, session: &str) -> bool {
+    /// Waits for a lease that is being given back. `false` when a turn of this process runs on.
+    fn may_be_free(&self, session: &str) -> bool {
         let mut in_use = self.lock();
-        if !in_use.ending.contains(session) {
-            return false;
-        }
         while in_use.ending.contains(session) {
             in_use = self.released.wait(in_use).unwrap_or_else(PoisonError::into_inner);
         }
-        true
+        !in_use.active.contains_key(session)
     }
 
     /// The store's own thread: stores text that waits, follows turns of other processes, and

@@ -1,3 +1,5 @@
+//! How command lines are read, case by case.
+
 use super::*;
 
 /// The commands with their words in their bare form, or why the line is unread.
