@@ -14,6 +14,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import time
 
 import measures
 import programs
@@ -98,7 +99,7 @@ def measure(ours, peer, rounds, folder):
     for name, program in both:
         servers[name] = server = program.serve()
         server.first_answer()
-        measures.time.sleep(2)
+        time.sleep(2)
         results.add("idle", name, server.memory())
 
     say("requests per second")
@@ -138,7 +139,7 @@ def measure(ours, peer, rounds, folder):
             say(f"{count} streams at once through {name}")
             whole = measures.complete(way, server, MOCK_PORT, count, tokens, apart, 120)
             results.add(f"complete {count}", name, whole)
-        measures.time.sleep(12)
+        time.sleep(12)
         results.add("after streams", name, server.memory())
 
     say("commands")
