@@ -37,7 +37,9 @@ def main():
     options = arguments()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
-    # The default action would leave the servers behind.
+    # The default action would leave the servers behind, and a shell starts what runs in the
+    # background deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     binary = options.binary or programs.build()
