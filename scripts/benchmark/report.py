@@ -144,15 +144,15 @@ NOTES = """## How
   their logs in files; OpenCode with `OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_DISABLE_MODELS_FETCH=1`.
 - **Start**: from before the process is created to the bytes of the first `200` (`/api/status`, OpenCode's
   `/global/health`). A refused connection is retried after 0.2 ms; one start before the counted ones warms the caches.
-- **Resident**: `VmRSS` of the process and its children, 2 s after the first answer.
+- **Resident**: `VmRSS` of the process and its children, idle 2 s after the first answer.
 - **Requests per second**: `wrk -t1 -cN -d4s URL` with N = 1, 8, 64, alternating between the programs, the median of 3
-  runs. `/api/status` prints 450 bytes of JSON made for each request and a line of log; OpenCode's health check is a
+  runs (`--quick`: one of 2 s), both servers being there all the while. `/api/status` prints 450 bytes of JSON made for each request and a line of log; OpenCode's health check is a
   constant of 36 bytes and is not logged; `/healthz` is this program's like for like.
 - **Tokens**: one Python process is the provider and the clients, on one clock: the time is taken before the
   provider's `send` and after the client's `recv`. The provider's first token is in one write with the head of its
   answer; 25 tokens a stream, 10 ms apart alone and 40 ms apart under 20 streams. Ours is `POST /api/chat/stream`, a
   connection a stream; OpenCode's is `POST /session/ID/prompt_async` and one `GET /event` for all sessions.
-- **Open streams**: the provider sends each stream its first token and holds the rest; memory is read when all have
+- **Open streams**: OpenCode gets 20 and 100. The provider sends each stream its first token and holds the rest; memory is read when all have
   it. Then it lets go, and memory is read 2 s after the last end.
 - **At once**: all requests are sent at the same moment; a stream is whole if it ended without an error and every
   token came.
