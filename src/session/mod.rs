@@ -7,6 +7,7 @@
 mod hub;
 mod permission;
 pub mod store;
+mod title;
 mod turn;
 
 use std::collections::{HashMap, HashSet};
@@ -30,11 +31,10 @@ use crate::transcript::Transcript;
 pub use hub::Closed;
 pub use permission::Pending;
 pub use store::{Follower, Next};
+pub use title::TITLE_CHARS;
 
 /// A message of a user is at most this long, in bytes.
 pub const MESSAGE_BYTES: usize = 512 * 1024;
-/// A title is at most this long, in characters.
-pub const TITLE_CHARS: usize = 60;
 /// The title of a session before its first message.
 const UNTITLED: &str = "New session";
 /// A deleted session's turn has this long to end.
@@ -425,7 +425,7 @@ impl Sessions {
     ) -> Result<(String, Lease, Follower), Problem> {
         let is_new = known.is_none();
         let head = known.unwrap_or_else(|| {
-            let title = prompt.title.clone().unwrap_or_else(|| title_of(&prompt.message));
+            let title = prompt.title.clone().unwrap_or_else(|| title::of(&prompt.message));
             self.new_head(title, prompt.agent.clone(), prompt.model.clone())
         });
         let id = head.id.clone();
@@ -549,21 +549,6 @@ fn check_message(message: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A title from a message: its first line, cut at a word.
-fn title_of(message: &str) -> String {
-    let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let line: String = line.chars().filter(|c| !c.is_control()).collect();
-    if line.chars().count() <= TITLE_CHARS {
-        return line;
-    }
-    let cut: String = line.chars().take(TITLE_CHARS).collect();
-    let at_word = line[cut.len()..].starts_with(char::is_whitespace);
-    match cut.rfind(char::is_whitespace) {
-        Some(space) if !at_word && space > 0 => cut[..space].trim_end().to_owned(),
-        _ => cut.trim_end().to_owned(),
-    }
-}
-
 // It stands in `map_err`, which gives the error away.
 #[allow(clippy::needless_pass_by_value)]
 fn problem(error: StoreError, session: &str) -> Problem {
@@ -585,19 +570,5 @@ fn problem(error: StoreError, session: &str) -> Problem {
         | StoreError::TooLarge(_)
         | StoreError::Damaged(_)
         | StoreError::Io(_) => Problem::new(Code::StoreFailed, error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_title_is_the_first_line_cut_at_a_word() {
-        assert_eq!(title_of("\n  Fix it\nplease"), "Fix it");
-        let long = "Explain in detail how the borrow checker works when a closure captures";
-        assert_eq!(title_of(long), "Explain in detail how the borrow checker works when a");
-        assert_eq!(title_of(&"x".repeat(80)), "x".repeat(60));
-        assert_eq!(title_of(&format!("{} b", "a".repeat(60))), "a".repeat(60));
     }
 }

@@ -113,7 +113,7 @@ impl Turn {
         let is_untitled = head.message_count == 0 && head.title == super::UNTITLED;
         let title = match &self.prompt.title {
             Some(title) if is_untitled => title.clone(),
-            None if is_untitled => super::title_of(&self.prompt.message),
+            None if is_untitled => super::title::of(&self.prompt.message),
             _ => head.title,
         };
         let body = Body::Session {

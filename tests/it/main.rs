@@ -10,6 +10,7 @@ mod crash;
 mod curl_examples;
 mod edge;
 mod house;
+mod left_behind;
 mod one_request_harms_nobody;
 mod peers;
 mod permissions;
