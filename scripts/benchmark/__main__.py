@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import growth
 import measures
 import programs
 import report
@@ -143,6 +144,13 @@ def measure(ours, peer, rounds, folder):
             results.add(f"complete {count}", name, whole)
         time.sleep(12)
         results.add("after streams", name, server.memory())
+
+    say("long sessions")
+    servers["ours"].stop()
+    for messages, figure in growth.growth(ours, rounds.commands).items():
+        results.add(f"growth {messages}", "ours", figure)
+    servers["ours"] = ours.serve()
+    servers["ours"].first_answer()
 
     say("commands")
     with measures.Provider(MOCK_PORT):

@@ -125,6 +125,10 @@ def table(results):
         show = lambda f: f"{f[0]} whole, {f[1]:.1f} s"
         row(f"{count:,} streams at once of 20 tokens in 2.0 s", f"complete {count}", show, lambda f: f[1])
     row("resident 12 s after all streams", "after streams", megabytes, same)
+    three = lambda f: " / ".join(milliseconds(part) for part in f)
+    for count in (2, 100, 1000, 10000):
+        title = f"session of {count:,} messages: opened whole / its last 50 / a turn in it"
+        row(title, f"growth {count}", three)
     both = lambda f: f"{milliseconds(f[0])}, {megabytes(f[1])}"
     row("`run \"hello\"`, cold, on the mock", "run", both, first)
     row("`run --model offline/guide \"hello\"`, cold", "guide", both, first)
@@ -156,6 +160,8 @@ NOTES = """## How
   it. Then it lets go, and memory is read 2 s after the last end.
 - **At once**: all requests are sent at the same moment; a stream is whole if it ended without an error and every
   token came.
+- **Long sessions**: one turn of `offline/guide` repeated in the session's log; the turn that is timed reads the whole
+  history for the model and appends its own events, each on stable storage before it is told.
 - **Commands**: wall time is from before the process is created to after it was reaped, the median; peak memory is what
   `wait4` says of the process.
 """.split("\n")
