@@ -157,6 +157,13 @@ fn other_machines_are_refused_until_a_password_is_set() {
     assert_eq!((reply.status, reply.code().as_str()), (403, "address-refused"));
     assert!(reply.json()["detail"].as_str().unwrap().contains("OPENCODE_SERVER_PASSWORD"));
     assert_eq!(server.ask("GET", "/api/status", None).status, 200, "this machine is served");
+    for spoofed in
+        ["127.0.0.2, x, 198.51.100.7", "127.0.0.1, unknown", "127.0.0.1, 198.51.100.7:80"]
+    {
+        let fields = [("X-Forwarded-For", spoofed)];
+        let reply = server.ask_with("GET", "/api/status", &fields, None);
+        assert_eq!((reply.status, reply.code().as_str()), (403, "address-refused"), "{spoofed}");
+    }
     assert_eq!(server.ask_with("GET", "/healthz", &far, None).status, 200);
     await_that("a warning is logged", || server.log.text().contains("NO PASSWORD"));
     let open = World::new().config(&config).serve_with(&["--insecure"]);
