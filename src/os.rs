@@ -94,17 +94,18 @@ pub fn wait_readable(waker: &Waker, fd: BorrowedFd<'_>, time: Duration) -> io::R
     if fds[0].revents().is_empty() { Ok(Readable::Ready) } else { Ok(Readable::Woken) }
 }
 
-/// Makes a child the leader of its own process group that gets SIGKILL when the thread that
-/// spawned it ends, so spawn from one that lives as long as the child may.
+/// Makes a child the leader of its own session and process group, without a terminal, that gets
+/// SIGKILL when the thread that spawned it ends, so spawn from one that lives as long as the child
+/// may.
 pub fn isolate(command: &mut Command) {
     use std::os::unix::process::CommandExt;
-    command.process_group(0);
     let parent = rustix::process::getpid();
-    // SAFETY: between fork and exec only async-signal-safe system calls are made: prctl and
-    // getppid, which allocate nothing and take no lock.
+    // SAFETY: between fork and exec only async-signal-safe system calls are made: setsid,
+    // prctl and getppid, which allocate nothing and take no lock.
     #[allow(unsafe_code)]
     unsafe {
         command.pre_exec(move || {
+            rustix::process::setsid()?;
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
             if rustix::process::getppid() == Some(parent) {
                 Ok(())
