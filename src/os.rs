@@ -71,6 +71,26 @@ pub fn wait(waker: &Waker, socket: Option<BorrowedFd<'_>>, time: Duration) -> io
     Ok(Woken::Waker)
 }
 
+/// Waits until the waker is woken or nobody reads an output any more, at most for `time`.
+///
+/// Only an end is looked for: a reader that pauses, or one of a socket that shut its own sending
+/// side, is still there.
+pub fn wait_unread(waker: &Waker, output: BorrowedFd<'_>, time: Duration) -> io::Result<Woken> {
+    let mut fds =
+        [PollFd::new(waker, PollFlags::IN), PollFd::from_borrowed_fd(output, PollFlags::empty())];
+    let timeout = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+    match rustix::event::poll(&mut fds, Some(&timeout)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Woken::TimedOut),
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if !fds[1].revents().is_empty() {
+        return Ok(Woken::Departed);
+    }
+    waker.clear();
+    Ok(Woken::Waker)
+}
+
 /// What [`wait_readable`] saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readable {

@@ -79,7 +79,8 @@ pub(super) fn run(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         Err(input::Error::Cancelled) => return Ok(stop.reason().unwrap_or(Exit::Interrupted)),
         Err(input::Error::Failed(failure)) => return Err(failure),
     };
-    let mut printer = Printer::new(format, &stop);
+    let mut printer = Printer::new(format, &stop)
+        .map_err(|error| Failure::new(Exit::Failed, format!("standard output: {error}")))?;
     let result = match typed.value("attach") {
         Some(url) => {
             let target = Target::new(url, env, typed.value("ca"))?;
@@ -87,16 +88,16 @@ pub(super) fn run(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         }
         None => in_process(typed, env, ask, message, &stop, &mut printer),
     };
-    let exit = match (stop.reason(), result) {
+    let stopped_in_turn = stop.reason();
+    printer.finish();
+    let exit = match (stopped_in_turn, result) {
         // Whatever the run failed with, it was ended.
         (Some(exit), _) => exit,
         (None, Ok(())) => printer.exit(),
-        (None, Err(failure)) => {
-            printer.finish(true);
-            return Err(failure);
-        }
+        (None, Err(failure)) => return Err(failure),
     };
-    printer.finish(stop.reason().is_none());
+    // The reader may have left when all was said, or taken too long for the rest.
+    let exit = stop.reason().filter(|reason| *reason != Exit::Ok).unwrap_or(exit);
     if exit == Exit::TimedOut {
         tell("the time was over, and the turn was stopped");
     }
