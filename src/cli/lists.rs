@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::{print, project, text};
@@ -42,7 +43,7 @@ pub(super) fn list(name: &str, typed: &Typed, env: &Env) -> Result<Exit, Failure
     let items = match typed.value("attach") {
         Some(url) => {
             let remote = Remote::new(&Target::new(url, env, typed.value("ca"))?)?;
-            remote.get(&format!("/api/{name}"))?
+            remote.get(&format!("/api/{name}"), &Cancel::new())?
         }
         None => here(name, typed, env)?,
     };

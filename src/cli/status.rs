@@ -1,5 +1,6 @@
 //! `opencode status`: one line and an exit status, for health checks.
 
+use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::{print, project, text};
@@ -12,7 +13,7 @@ pub(super) fn status(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         None => usual_address(typed, env)?,
     };
     let remote = Remote::new(&Target::new(&url, env, typed.value("ca"))?)?;
-    let status = remote.get("/api/status")?;
+    let status = remote.get("/api/status", &Cancel::new())?;
     let word = |name: &str| status[name].as_str().unwrap_or("?").to_owned();
     let line = format!(
         "{}: {}, version {}, {} sessions, {} turns running, model {}\n",
