@@ -19,6 +19,7 @@ use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::message::{FinishReason, Message, Usage};
 use crate::provider::{self, Catalogue, ToolSpec};
+use crate::text;
 use crate::tool::{self, Tool};
 
 pub use agents::{Agent, AgentView};
@@ -259,7 +260,7 @@ impl Tools for Toolbox<'_> {
             Err(text) => (text, true),
         };
         CallResult {
-            text: tool::keep_both_ends(&text, tool::RESULT_BYTES),
+            text: text::keep_both_ends(&text, tool::RESULT_BYTES),
             is_error,
             denied: false,
         }

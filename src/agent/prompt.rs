@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::agent::Agent;
-use crate::tool;
+use crate::text;
 
 /// Instructions of the `build` agent.
 pub(super) const BUILD: &str = "You are a coding agent working in the user's project. Use the \
@@ -52,7 +52,7 @@ pub(super) fn system(agent: &Agent, root: &Path, instructions: &[String]) -> Str
         if !told.contains(&file)
             && let Some(content) = read_inside(root, &file)
         {
-            let content = tool::keep_both_ends(content.trim(), FILE_BYTES);
+            let content = text::keep_both_ends(content.trim(), FILE_BYTES);
             let _ = write!(text, "\n\nInstructions from {}:\n{content}", file.display());
             told.push(file);
         }

@@ -14,6 +14,7 @@ use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::tell;
 use crate::os::{Readable, Waker, wait_readable};
+use crate::text::fence;
 
 /// Bytes that standard input may add.
 const STDIN_BYTES: usize = 512 * 1024;
@@ -186,15 +187,9 @@ fn read(
     String::from_utf8(bytes).map_err(|_| Fault::NotUtf8)
 }
 
-/// A file as a fenced block with its path; the fence is longer than any in the text.
+/// A file as a fenced block with its path.
 fn fenced(path: &Path, text: &str) -> String {
-    let mut longest = 2;
-    let mut run = 0;
-    for c in text.chars() {
-        run = if c == '`' { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    let fence = "`".repeat(longest + 1);
+    let fence = fence(text);
     let mut block = String::new();
     let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
     let _ = write!(block, "{fence} {}\n{text}{end}{fence}", path.display());

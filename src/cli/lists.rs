@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
-use crate::cli::{print, project, text};
+use crate::cli::{print, project};
 use crate::client::{Remote, Target};
 use crate::config::{Env, ServerFlags};
+use crate::text;
 
 /// A column: its heading, and what it shows of an item.
 type Column = (&'static str, fn(&Value) -> String);

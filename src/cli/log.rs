@@ -37,7 +37,7 @@ impl Log for Stderr {
             Level::Trace => "trace",
         };
         let text = record.args().to_string();
-        let text = crate::cli::text::plain(&text);
+        let text = crate::text::plain(&text);
         // One write, so that lines of several threads do not mix; a closed stderr is no failure.
         let _ = io::stderr().write_all(format!("{time} {level} {text}\n").as_bytes());
     }

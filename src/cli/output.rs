@@ -11,11 +11,10 @@ use serde_json::Value;
 use crate::cancel::Guard;
 use crate::cli::exit::Exit;
 use crate::cli::run::Stop;
-use crate::cli::text::plain;
 use crate::event::Body;
 use crate::message::FinishReason;
 use crate::os::{self, Waker, Woken};
-use crate::tool::keep_both_ends;
+use crate::text::{keep_both_ends, plain};
 
 /// Text that waits for a reader who pauses; beyond it the stream is no longer read on.
 const BUFFER_BYTES: usize = 16 * 1024 * 1024;

@@ -3,9 +3,10 @@
 use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
-use crate::cli::{print, project, text};
+use crate::cli::{print, project};
 use crate::client::{Remote, Target};
 use crate::config::{Env, ServerFlags};
+use crate::text;
 
 pub(super) fn status(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     let url = match typed.value("attach") {

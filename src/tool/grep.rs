@@ -16,8 +16,9 @@ use super::glob::path_glob;
 use super::list_dir::one_line;
 use super::root::Root;
 use super::walk::walk;
-use super::{Context, Effect, RESULT_BYTES, Tool, arguments, boundary, file};
+use super::{Context, Effect, RESULT_BYTES, Tool, arguments, file};
 use crate::cancel::Cancel;
+use crate::text::boundary;
 
 /// As many lines are shown.
 const SHOWN: usize = 500;
