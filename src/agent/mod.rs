@@ -10,6 +10,7 @@ mod turn;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -23,6 +24,9 @@ use crate::text;
 use crate::tool::{self, Tool};
 
 pub use agents::{Agent, AgentView};
+
+/// Who types waits for the paths, and may be gone by then.
+const FIND_TIME: Duration = Duration::from_millis(200);
 
 /// What every turn of a project shares.
 pub struct Engine {
@@ -120,9 +124,9 @@ impl Engine {
         &self.root
     }
 
-    /// Paths of the project that match a few typed characters.
+    /// Paths of the project that match a few typed characters, as far as they are found at once.
     pub fn files(&self, query: &str, limit: usize) -> Result<Vec<String>, Problem> {
-        let found = tool::find::paths(&self.root, query, limit);
+        let found = tool::find::paths(&self.root, query, limit, Instant::now() + FIND_TIME);
         found.map_err(|why| Problem::new(Code::Internal, why))
     }
 
