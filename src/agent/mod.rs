@@ -21,6 +21,7 @@ use crate::event::Body;
 use crate::message::{FinishReason, Message, Usage};
 use crate::provider::{self, Catalogue, ToolSpec};
 use crate::text;
+use crate::tool::named::Reach;
 use crate::tool::{self, Tool};
 
 pub use agents::{Agent, AgentView};
@@ -38,7 +39,7 @@ pub struct Engine {
     tools: Vec<Box<dyn Tool>>,
     /// What models are told of them.
     specs: Vec<ToolSpec>,
-    instructions: Vec<String>,
+    instructions: prompt::Instructions,
     hidden_env: Vec<String>,
     steps: u32,
 }
@@ -104,7 +105,13 @@ impl Engine {
             model: config.model.clone(),
             tools,
             specs,
-            instructions: config.instructions.clone(),
+            instructions: prompt::Instructions {
+                names: config.instructions.clone(),
+                reach: match config.instructions_from_project {
+                    true => Reach::Project,
+                    false => Reach::Anywhere,
+                },
+            },
             hidden_env: config.used_env.clone(),
             steps: config.server.limits.steps,
         };
@@ -179,7 +186,7 @@ impl Engine {
             Ok(provider) => provider,
             Err(problem) => return turn::ended(Err(problem), cancel, Usage::default()),
         };
-        let system = prompt::system(&choice.agent, &self.root, &self.instructions);
+        let system = prompt::system(&choice.agent, &self.root, &self.instructions, cancel);
         let mut toolbox = Toolbox { engine: self, agent: &choice.agent, cancel };
         let bounds = turn::Bounds { steps: self.steps };
         // Dropped when the turn ends, in a panic too.

@@ -11,6 +11,7 @@ pub mod find;
 mod glob;
 mod grep;
 mod list_dir;
+pub mod named;
 mod output;
 pub mod place;
 pub mod process;
