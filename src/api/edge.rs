@@ -45,7 +45,10 @@ impl Edge {
         insecure: bool,
     ) -> Self {
         let mut hosts: Vec<_> = server.allowed_hosts.iter().map(|h| h.to_lowercase()).collect();
-        hosts.push(server.mdns_domain.to_lowercase());
+        // A name that is not announced here may be another machine's.
+        if server.mdns {
+            hosts.push(server.mdns_domain.to_lowercase());
+        }
         Self {
             auth: credentials.map(Auth::new),
             insecure,
