@@ -57,8 +57,8 @@ impl Auth {
         let Some(header) = header else {
             return Err(Problem::new(
                 Code::Unauthorized,
-                "this server has a password: send it by HTTP Basic, as `curl -u \
-                 opencode:PASSWORD` does",
+                "this server has a password: send it by HTTP Basic, as `curl -u USER:PASSWORD` \
+                 does; the user is `opencode` unless the server names another",
             ));
         };
         let client = block_of(client);
