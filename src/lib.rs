@@ -23,4 +23,5 @@ pub mod cancel;
 pub mod id;
 pub mod percent;
 pub mod sse;
+pub mod text;
 pub mod os;

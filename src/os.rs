@@ -72,6 +72,26 @@ pub fn wait(waker: &Waker, socket: Option<BorrowedFd<'_>>, time: Duration) -> io
     Ok(Woken::Waker)
 }
 
+/// Waits until the waker is woken or nobody reads an output any more, at most for `time`.
+///
+/// Only an end is looked for: a reader that pauses, or one of a socket that shut its own sending
+/// side, is still there.
+pub fn wait_unread(waker: &Waker, output: BorrowedFd<'_>, time: Duration) -> io::Result<Woken> {
+    let mut fds =
+        [PollFd::new(waker, PollFlags::IN), PollFd::from_borrowed_fd(output, PollFlags::empty())];
+    let timeout = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+    match rustix::event::poll(&mut fds, Some(&timeout)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Woken::TimedOut),
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if !fds[1].revents().is_empty() {
+        return Ok(Woken::Departed);
+    }
+    waker.clear();
+    Ok(Woken::Waker)
+}
+
 /// What [`wait_readable`] saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readable {
@@ -122,17 +142,18 @@ pub fn release_stack() {
     }
 }
 
-/// Makes a child the leader of its own process group that gets SIGKILL when the thread that
-/// spawned it ends, so spawn from one that lives as long as the child may.
+/// Makes a child the leader of its own session and process group, without a terminal, that gets
+/// SIGKILL when the thread that spawned it ends, so spawn from one that lives as long as the child
+/// may.
 pub fn isolate(command: &mut Command) {
     use std::os::unix::process::CommandExt;
-    command.process_group(0);
     let parent = rustix::process::getpid();
-    // SAFETY: between fork and exec only async-signal-safe system calls are made: prctl and
-    // getppid, which allocate nothing and take no lock.
+    // SAFETY: between fork and exec only async-signal-safe system calls are made: setsid,
+    // prctl and getppid, which allocate nothing and take no lock.
     #[allow(unsafe_code)]
     unsafe {
         command.pre_exec(move || {
+            rustix::process::setsid()?;
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
             if rustix::process::getppid() == Some(parent) {
                 Ok(())

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -21,10 +22,15 @@ use crate::error::{Code, Problem};
 use crate::event::{Body, Denial};
 use crate::message::{FinishReason, Message, Usage};
 use crate::provider::{self, Catalogue, ToolSpec};
+use crate::text;
+use crate::tool::named::Reach;
 use crate::tool::{self, Tool};
 
 pub use agents::{Agent, AgentView};
 use permission::{Decision, Grant};
+
+/// Who types waits for the paths, and may be gone by then.
+const FIND_TIME: Duration = Duration::from_millis(200);
 
 /// What every turn of a project shares.
 pub struct Engine {
@@ -36,7 +42,7 @@ pub struct Engine {
     tools: Vec<Box<dyn Tool>>,
     /// What models are told of them.
     specs: Vec<ToolSpec>,
-    instructions: Vec<String>,
+    instructions: prompt::Instructions,
     hidden_env: Vec<String>,
     steps: u32,
 }
@@ -102,7 +108,13 @@ impl Engine {
             model: config.model.clone(),
             tools,
             specs,
-            instructions: config.instructions.clone(),
+            instructions: prompt::Instructions {
+                names: config.instructions.clone(),
+                reach: match config.instructions_from_project {
+                    true => Reach::Project,
+                    false => Reach::Anywhere,
+                },
+            },
             hidden_env: config.used_env.clone(),
             steps: config.server.limits.steps,
         };
@@ -122,9 +134,9 @@ impl Engine {
         &self.root
     }
 
-    /// Paths of the project that match a few typed characters.
+    /// Paths of the project that match a few typed characters, as far as they are found at once.
     pub fn files(&self, query: &str, limit: usize) -> Result<Vec<String>, Problem> {
-        let found = tool::find::paths(&self.root, query, limit);
+        let found = tool::find::paths(&self.root, query, limit, Instant::now() + FIND_TIME);
         found.map_err(|why| Problem::new(Code::Internal, why))
     }
 
@@ -179,7 +191,7 @@ impl Engine {
             Ok(provider) => provider,
             Err(problem) => return turn::ended(Err(problem), cancel, Usage::default()),
         };
-        let system = prompt::system(&choice.agent, &self.root, &self.instructions);
+        let system = prompt::system(&choice.agent, &self.root, &self.instructions, cancel);
         let agent = &choice.agent;
         let mut toolbox = Toolbox { engine: self, agent, cancel, permits, grants };
         let bounds = turn::Bounds { steps: self.steps };
@@ -342,7 +354,7 @@ impl Tools for Toolbox<'_> {
                 (format!("{name} failed by a bug in the server; its log has the place"), true)
             }
         };
-        let text = tool::keep_both_ends(&text, tool::RESULT_BYTES);
+        let text = text::keep_both_ends(&text, tool::RESULT_BYTES);
         CallResult { text, is_error, denied: None }
     }
 }

@@ -10,6 +10,7 @@ mod auth;
 mod chat;
 mod edge;
 mod fields;
+mod forwarded;
 mod info;
 mod openapi;
 mod sessions;

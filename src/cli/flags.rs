@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 
 use crate::cli::exit::Failure;
+use crate::text::nearest;
 
 /// A command of the program.
 pub(super) struct Command {
@@ -283,27 +284,6 @@ impl Typed {
 
 fn text(value: OsString) -> Result<String, String> {
     value.into_string().map_err(|raw| format!("{} is not UTF-8", raw.to_string_lossy()))
-}
-
-/// The known word that was probably meant.
-pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let best = known.map(|word| (distance(typed, word), word)).min()?;
-    (best.0 <= 2 && best.0 < typed.len()).then_some(best.1)
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -298,6 +298,16 @@ mod tests {
     }
 
     #[test]
+    fn a_command_has_no_terminal_even_where_the_server_has_one() {
+        let text = bash(
+            "read -r stat < /proc/$$/stat; set -- ${stat##*) }; echo $(($3 - $$)) $(($4 - $$)) $5; \
+             (exec 3<>/dev/tty) 2>&- || echo none",
+        );
+        // Leader of its group and its session, whose terminal has no number.
+        assert_eq!(text.as_deref(), Ok("0 0 0\nnone\n"));
+    }
+
+    #[test]
     fn an_exit_status_is_an_error_with_its_output() {
         assert_eq!(bash("printf out; exit 3"), Err("out\n[exit status 3]".to_owned()));
         assert_eq!(bash("false"), Err("[no output]\n[exit status 1]".to_owned()));
