@@ -1,9 +1,10 @@
 //! An answer pulled from a provider over the network.
 //!
 //! Puts together what the other files do apart: transport, event parser, a protocol's decoder and
-//! the retry policy, as one iterator. Everything happens in the pull; nothing runs beside it.
+//! the retry policy, as one iterator. Everything happens in the pull.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::anthropic::Anthropic;
 use super::decode::{Decode, Fault, Ids};
@@ -54,7 +55,7 @@ impl Provider for Remote {
     fn ask<'a>(&'a mut self, request: &'a Request<'a>) -> Answer<'a> {
         let agent = self.transport.agent();
         let guard = self.cancel.on_cancel(move || agent.shutdown());
-        let body = self.wire.body(&self.endpoint, request);
+        let body = Arc::new(self.wire.body(&self.endpoint, request));
         Box::new(Pull {
             remote: self,
             request,
@@ -93,7 +94,7 @@ struct Reading {
 struct Pull<'a> {
     remote: &'a Remote,
     request: &'a Request<'a>,
-    body: Vec<u8>,
+    body: Arc<Vec<u8>>,
     state: State,
     _guard: Option<Guard>,
     ready: VecDeque<Chunk>,
@@ -240,7 +241,7 @@ impl Pull<'_> {
         }
         if self.told {
             // No attempt follows, and an answer may last: its request need not.
-            self.body = Vec::new();
+            self.body = Arc::default();
         }
     }
 

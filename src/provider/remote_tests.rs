@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::endpoint::Endpoint;
 use super::remote::Remote;
-use super::testing::{Act, answer, chunked, endpoint, head, message, quick, server, stream, text};
+use super::testing::{
+    Act, BlackHole, answer, chunked, endpoint, head, message, quick, server, stream, text,
+};
 use super::{Chunk, Provider, Request, Stop};
 use crate::cancel::Cancel;
 use crate::config::Protocol;
@@ -215,6 +217,20 @@ fn stopped_in(act: Act) {
 fn a_cancel_ends_an_answer_at_once() {
     stopped_in(Act::Hold(head() + &chunked(HELLO)));
     stopped_in(Act::Hold(String::new()));
+}
+
+#[test]
+fn a_cancel_does_not_wait_for_a_connection() {
+    let hole = BlackHole::new();
+    let (cancel, (told, ended)) = (Cancel::new(), std::sync::mpsc::channel());
+    let (endpoint, its) = (at(&format!("http://{}/v1", hole.address)), cancel.clone());
+    let thread = std::thread::spawn(move || told.send(pull(endpoint, &its)));
+    hole.wait_for_a_try();
+    cancel.cancel();
+    // Half of the time that a connection may take.
+    let (chunks, problem) = ended.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!((chunks, problem.unwrap().code), (vec![], Code::Aborted));
+    thread.join().unwrap().unwrap();
 }
 
 #[test]
