@@ -19,7 +19,7 @@ mod remote;
 mod remote_tests;
 mod retry;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod transport;
 
 use std::sync::Arc;

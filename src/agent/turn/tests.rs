@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::{self, Config, Env};
 use crate::message::{Part, Role, ToolStatus};
-use crate::provider::{Answer, BadArgs, ToolSpec};
+use crate::provider::{Answer, BadArgs, Catalogue, ToolSpec, testing};
 
 /// Answers of a model, one a step; what it was asked is kept.
 #[derive(Default)]
@@ -74,6 +75,11 @@ struct Played {
 
 fn play(steps: Vec<Vec<Result<Chunk, Problem>>>, bound: u32, cancel: &Cancel) -> Played {
     let mut script = Script { steps: steps.into(), ..Script::default() };
+    let (outcome, events) = play_with(&mut script, bound, cancel);
+    Played { outcome, events, script }
+}
+
+fn play_with(provider: &mut dyn Provider, bound: u32, cancel: &Cancel) -> (Outcome, Vec<Body>) {
     let question = vec![Part::Text { text: "please".into() }];
     let history = vec![message(Role::User, question), message(Role::Assistant, vec![])];
     let mut events = Vec::new();
@@ -85,8 +91,8 @@ fn play(steps: Vec<Vec<Result<Chunk, Problem>>>, bound: u32, cancel: &Cancel) ->
         Ok(())
     };
     let bounds = Bounds { steps: bound };
-    let outcome = run(&mut script, "system", history, &mut Echo, bounds, cancel, &mut emit);
-    Played { outcome, events, script }
+    let outcome = run(provider, "system", history, &mut Echo, bounds, cancel, &mut emit);
+    (outcome, events)
 }
 
 fn told(events: &[Body]) -> Vec<String> {
@@ -186,4 +192,41 @@ fn oversized_arguments_are_refused_to_the_model_and_not_kept() {
     assert!(
         matches!(&played.events[0], Body::ToolStart { args, .. } if args.to_string().len() < 100)
     );
+}
+
+/// Plays against a provider over a socket, and returns what it was asked.
+fn play_remote(answers: Vec<String>) -> (Outcome, Vec<Body>, Vec<String>) {
+    let (base, server) = testing::server(answers.into_iter().map(testing::Act::Send).collect());
+    let mine = config::Provider { base_url: Some(base), ..config::Provider::default() };
+    let config = Config { providers: [("mine".to_owned(), mine)].into(), ..Config::default() };
+    let catalogue = Catalogue::new(&config, &Env::default());
+    let cancel = Cancel::new();
+    let mut model = catalogue.resolve("mine/m").unwrap().connect(&cancel).unwrap();
+    let (outcome, events) = play_with(model.as_mut(), 10, &cancel);
+    (outcome, events, server.join().unwrap())
+}
+
+#[test]
+fn a_provider_whose_call_is_oversized_goes_on_in_smaller_pieces() {
+    let args = json!({ "content": "x".repeat(ARGS_BYTES) }).to_string();
+    let half = args.len() / 2;
+    let fragment = |args: &str, reason: Option<&str>| {
+        let call =
+            json!({ "index": 0, "id": "c", "function": { "name": "echo", "arguments": args } });
+        json!({ "choices": [{ "delta": { "tool_calls": [call] }, "finish_reason": reason }] })
+    };
+    let first = [
+        fragment(&args[..half], None).to_string(),
+        fragment(&args[half..], Some("tool_calls")).to_string(),
+    ];
+    let done = json!({ "choices": [{ "delta": { "content": "ok" }, "finish_reason": "stop" }] });
+    let (outcome, events, requests) = play_remote(vec![
+        testing::stream(&[&first[0], &first[1], "[DONE]"]),
+        testing::stream(&[&done.to_string(), "[DONE]"]),
+    ]);
+    assert_eq!((outcome.reason, outcome.problem), (FinishReason::Stop, None));
+    assert_eq!(told(&events), ["tool_start", "tool_end", "text"]);
+    let Body::ToolStart { args: shown, .. } = &events[0] else { panic!() };
+    assert_eq!(*shown, json!({ "omittedBytes": args.len() }));
+    assert!(requests[1].contains("smaller pieces") && requests[1].len() < ARGS_BYTES);
 }
