@@ -36,7 +36,7 @@ fn openai_at(base: &str) -> Endpoint {
 /// Everything an answer gives, its error included.
 fn pull(endpoint: Endpoint, cancel: &Cancel) -> (Vec<Chunk>, Option<Problem>) {
     let messages = [message(Role::User, vec![text("hi")])];
-    let request = Request { system: "", messages: &messages, tools: &[] };
+    let request = Request::new("", &messages, &[]);
     let mut remote = Remote::new(endpoint, cancel).unwrap();
     let mut chunks = Vec::new();
     for chunk in remote.ask(&request) {
@@ -241,7 +241,7 @@ fn a_cancel_ends_a_wait_and_is_seen_before_the_first_byte() {
     endpoint.policy.longest = Duration::from_secs(60);
     let cancel = Cancel::new();
     let messages = [message(Role::User, vec![text("hi")])];
-    let request = Request { system: "", messages: &messages, tools: &[] };
+    let request = Request::new("", &messages, &[]);
     let mut remote = Remote::new(endpoint, &cancel).unwrap();
     let mut answer = remote.ask(&request);
     assert!(matches!(answer.next(), Some(Ok(Chunk::Retry { attempt: 1, .. }))));
@@ -316,7 +316,7 @@ fn a_turn_asks_more_than_once() {
         Act::Send(stream(&[START, HELLO, STOP])),
     ]);
     let messages = [message(Role::User, vec![text("hi")])];
-    let request = Request { system: "", messages: &messages, tools: &[] };
+    let request = Request::new("", &messages, &[]);
     let mut remote = Remote::new(at(&base), &Cancel::new()).unwrap();
     for _ in 0..2 {
         assert!(remote.ask(&request).all(|chunk| chunk.is_ok()));

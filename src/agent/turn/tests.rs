@@ -12,16 +12,30 @@ use crate::config::{self, Config, Env};
 use crate::message::{Part, Role, ToolStatus};
 use crate::provider::{Answer, BadArgs, Catalogue, ToolSpec, testing};
 
+/// What a model was asked.
+struct Asked {
+    messages: Vec<Message>,
+    tools: usize,
+    may_call: bool,
+    note: Option<String>,
+}
+
 /// Answers of a model, one a step; what it was asked is kept.
 #[derive(Default)]
 struct Script {
     steps: VecDeque<Vec<Result<Chunk, Problem>>>,
-    asked: Vec<(Vec<Message>, usize)>,
+    asked: Vec<Asked>,
 }
 
 impl Provider for Script {
     fn ask<'a>(&'a mut self, request: &'a Request<'a>) -> Answer<'a> {
-        self.asked.push((request.messages.to_vec(), request.tools.len()));
+        assert_eq!(request.system, "system", "a provider's cache needs it unchanged");
+        self.asked.push(Asked {
+            messages: request.messages.to_vec(),
+            tools: request.tools.len(),
+            may_call: request.may_call,
+            note: request.note.map(str::to_owned),
+        });
         Box::new(self.steps.pop_front().unwrap_or_default().into_iter())
     }
 }
@@ -123,8 +137,12 @@ fn results_of_all_calls_of_a_step_reach_the_next_one() {
     let call = ["tool_start", "tool_output", "tool_end"];
     let expected = [&["text"], &call[..], &call[..], &["text", "text"][..]].concat();
     assert_eq!(told(&played.events), expected);
-    assert_eq!(played.script.asked[0].0.len(), 1, "an empty answer is not shown to the model");
-    let (second, _) = &played.script.asked[1];
+    assert_eq!(
+        played.script.asked[0].messages.len(),
+        1,
+        "an empty answer is not shown to the model"
+    );
+    let second = &played.script.asked[1].messages;
     let Part::Tool { result, status, step, .. } = &second[1].parts[1] else { panic!() };
     assert_eq!(
         (result.as_deref(), *status, *step),
@@ -158,12 +176,27 @@ fn an_answer_without_its_end_and_an_error_in_it_fail_the_turn() {
 }
 
 #[test]
-fn the_last_step_gets_no_tools_and_the_turn_ends() {
+fn in_the_last_step_no_tools_are_called_and_the_turn_says_so() {
     let again = || vec![call("a", "echo", json!({})), end(Stop::Calls)];
     let played = play(vec![again(), again(), again(), again()], 3, &Cancel::new());
     assert_eq!(played.outcome.reason, FinishReason::Stop);
-    let tools: Vec<_> = played.script.asked.iter().map(|(_, tools)| *tools).collect();
-    assert_eq!(tools, [1, 1, 0]);
+    let asked = played.script.asked;
+    assert_eq!(asked.iter().map(|asked| asked.may_call).collect::<Vec<_>>(), [true, true, false]);
+    assert!(asked.iter().all(|asked| asked.tools == 1), "a history with calls needs them");
+    assert_eq!(asked[2].note.as_deref(), Some(LAST_STEP));
+    let tools_run = told(&played.events).iter().filter(|name| *name == "tool_start").count();
+    assert_eq!(tools_run, 2);
+    let Some(Body::Text { content }) = played.events.last() else { panic!() };
+    assert!(content.contains("all its steps (3)"), "{content}");
+}
+
+#[test]
+fn a_turn_of_one_step_is_an_answer_without_tools() {
+    let steps = vec![vec![text("I know."), end(Stop::Finished)]];
+    let played = play(steps, 1, &Cancel::new());
+    assert_eq!(told(&played.events), ["text"]);
+    let asked = &played.script.asked[0];
+    assert_eq!((asked.may_call, asked.note.as_deref()), (false, Some(ONLY_STEP)));
 }
 
 #[test]
