@@ -113,6 +113,22 @@ fn an_error_or_a_cut_before_the_first_token_is_tried_again() {
 }
 
 #[test]
+fn an_answer_with_nothing_in_it_is_tried_again() {
+    let nothing = || Act::Send(stream(&[START, STOP]));
+    let (chunks, problem, _) = play(vec![nothing(), Act::Send(stream(&[START, HELLO, STOP]))]);
+    assert_eq!((texts(&chunks).as_str(), problem), ("hello", None));
+    assert_eq!(retries(&chunks).len(), 1);
+    let (chunks, problem, _) = play(vec![nothing(), nothing(), nothing()]);
+    let problem = problem.unwrap();
+    assert_eq!((retries(&chunks).len(), problem.code), (2, Code::ProviderFailed));
+    assert!(problem.detail.contains("answered nothing"), "{}", problem.detail);
+    // Hidden reasoning may use up all that an answer may have.
+    let length = r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"}}"#;
+    let (chunks, problem, _) = play(vec![Act::Send(stream(&[START, length, STOP]))]);
+    assert_eq!((chunks.last(), problem), (Some(&Chunk::End(Stop::Length)), None));
+}
+
+#[test]
 fn after_the_first_token_a_failure_is_an_error() {
     let (chunks, problem, requests) = play(vec![Act::Send(stream(&[START, HELLO]))]);
     let problem = problem.unwrap();
@@ -296,14 +312,14 @@ fn an_answer_in_one_piece_is_understood() {
 
 #[test]
 fn configured_prices_and_headers_are_used() {
-    let usage = r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000000,"completion_tokens":500000}}"#;
+    let usage = r#"{"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000000,"completion_tokens":500000}}"#;
     let (base, thread) = server(vec![Act::Send(stream(&[usage, "[DONE]"]))]);
     let mut endpoint = openai_at(&base);
     endpoint.cost =
         Some(crate::config::Cost { input: 1.0, output: 4.0, cache_read: 0.0, cache_write: 0.0 });
     endpoint.headers = vec![("Authorization".into(), super::endpoint::Secret::new("Basic own"))];
     let (chunks, _) = pull(endpoint, &Cancel::new());
-    let Chunk::Usage(usage) = &chunks[0] else { panic!("{chunks:?}") };
+    let Chunk::Usage(usage) = &chunks[1] else { panic!("{chunks:?}") };
     assert!((usage.cost.unwrap() - 3.0).abs() < 1e-9);
     let request = thread.join().unwrap().remove(0).to_ascii_lowercase();
     assert!(request.contains("authorization: basic own") && !request.contains("bearer"));
