@@ -240,13 +240,13 @@ fn a_cancel_does_not_wait_for_a_connection() {
     let hole = BlackHole::new();
     let (cancel, (told, ended)) = (Cancel::new(), std::sync::mpsc::channel());
     let (endpoint, its) = (at(&format!("http://{}/v1", hole.address)), cancel.clone());
-    let thread = std::thread::spawn(move || told.send(pull(endpoint, &its)));
+    let thread = std::thread::spawn(move || told.send(pull(endpoint, &its)).unwrap());
     hole.wait_for_a_try();
     cancel.cancel();
     // Half of the time that a connection may take.
     let (chunks, problem) = ended.recv_timeout(Duration::from_secs(5)).unwrap();
     assert_eq!((chunks, problem.unwrap().code), (vec![], Code::Aborted));
-    thread.join().unwrap().unwrap();
+    thread.join().unwrap();
 }
 
 #[test]
