@@ -21,6 +21,8 @@ pub struct Agent {
     pub model: Option<String>,
     /// Its instructions.
     pub prompt: String,
+    /// Its sampling temperature.
+    pub temperature: Option<f64>,
     /// The names of the tools it may use.
     pub tools: BTreeSet<String>,
 }
@@ -75,6 +77,7 @@ pub(super) fn all(config: &Config, tools: &[Box<dyn Tool>]) -> BTreeMap<String, 
             mode: "primary".into(),
             model: None,
             prompt: super::prompt::BUILD.into(),
+            temperature: None,
             tools: every_tool.clone(),
         },
         Agent {
@@ -83,6 +86,7 @@ pub(super) fn all(config: &Config, tools: &[Box<dyn Tool>]) -> BTreeMap<String, 
             mode: "primary".into(),
             model: None,
             prompt: super::prompt::PLAN.into(),
+            temperature: None,
             tools: names(&|effect| effect == Effect::Reads),
         },
     ];
@@ -99,6 +103,7 @@ pub(super) fn all(config: &Config, tools: &[Box<dyn Tool>]) -> BTreeMap<String, 
             mode: "primary".into(),
             model: None,
             prompt: super::prompt::BUILD.into(),
+            temperature: None,
             tools: every_tool.clone(),
         });
         adapt(agent, change, &every_tool);
@@ -115,6 +120,9 @@ fn adapt(agent: &mut Agent, change: &config::Agent, every_tool: &BTreeSet<String
     }
     if let Some(mode) = &change.mode {
         agent.mode.clone_from(mode);
+    }
+    if change.temperature.is_some() {
+        agent.temperature = change.temperature;
     }
     if change.model.is_some() {
         agent.model.clone_from(&change.model);

@@ -175,11 +175,12 @@ impl Engine {
             Err(problem) => return turn::ended(Err(problem), cancel, Usage::default()),
         };
         let system = prompt::system(&choice.agent, &self.root, &self.instructions);
-        let mut toolbox = Toolbox { engine: self, agent: &choice.agent, cancel };
-        let bounds = turn::Bounds { steps: self.steps };
+        let has_tools = choice.model.info.tool_calls;
+        let mut toolbox = Toolbox { engine: self, agent: &choice.agent, has_tools, cancel };
+        let manner = turn::Manner { steps: self.steps, temperature: choice.agent.temperature };
         // Dropped when the turn ends, in a panic too.
         let _left_behind = LeftBehind(cancel);
-        turn::run(provider.as_mut(), &system, history, &mut toolbox, bounds, cancel, emit)
+        turn::run(provider.as_mut(), &system, history, &mut toolbox, manner, cancel, emit)
     }
 
     fn agent(&self, id: &str) -> Result<Arc<Agent>, Problem> {
@@ -204,6 +205,8 @@ impl Drop for LeftBehind<'_> {
 struct Toolbox<'a> {
     engine: &'a Engine,
     agent: &'a Agent,
+    /// Whether the model can call any.
+    has_tools: bool,
     cancel: &'a Cancel,
 }
 
@@ -234,7 +237,7 @@ fn spec(tool: &dyn Tool) -> ToolSpec {
 impl Tools for Toolbox<'_> {
     fn specs(&self) -> Vec<ToolSpec> {
         let specs = self.engine.specs.iter();
-        specs.filter(|spec| self.agent.may_use(&spec.name)).cloned().collect()
+        specs.filter(|spec| self.has_tools && self.agent.may_use(&spec.name)).cloned().collect()
     }
 
     fn call(&mut self, name: &str, args: &Value, output: &mut dyn FnMut(&str)) -> CallResult {
@@ -263,5 +266,41 @@ impl Tools for Toolbox<'_> {
             is_error,
             denied: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::message::Role;
+    use crate::provider::testing::{Act, message, server, stream, text};
+
+    #[test]
+    fn what_the_configuration_says_of_agent_and_model_is_done() {
+        let done = r#"{"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]}"#;
+        let (base, thread) = server(vec![Act::Send(stream(&[done, "[DONE]"]))]);
+        let model = config::Model { tool_calls: Some(false), ..config::Model::default() };
+        let mine = config::Provider {
+            base_url: Some(base),
+            models: [("m".to_owned(), model)].into(),
+            ..config::Provider::default()
+        };
+        let cool = config::Agent { temperature: Some(0.25), ..config::Agent::default() };
+        let config = Config {
+            providers: [("mine".to_owned(), mine)].into(),
+            agents: [("build".to_owned(), cool)].into(),
+            ..Config::default()
+        };
+        let catalogue = Catalogue::new(&config, &config::Env::default());
+        let engine = Engine::new(&config, catalogue, std::env::temp_dir()).unwrap();
+        let wish = Wish { model: Some("mine/m"), ..Wish::default() };
+        let choice = engine.choose(&wish).unwrap();
+        let history = vec![message(Role::User, vec![text("hi")]), message(Role::Assistant, vec![])];
+        let outcome = engine.run(&choice, history, &Cancel::new(), &mut |_| Ok(()));
+        assert_eq!((outcome.reason, outcome.problem), (FinishReason::Stop, None));
+        let request = thread.join().unwrap().remove(0);
+        assert!(request.contains("\"temperature\":0.25"), "{request}");
+        assert!(!request.contains("\"tools\""), "{request}");
     }
 }

@@ -113,6 +113,7 @@ mod tests {
             mode: "primary".into(),
             model: None,
             prompt: BUILD.into(),
+            temperature: None,
             tools: std::collections::BTreeSet::default(),
         };
         let text = system(&agent, &root, &["docs/*.md".into(), "../AGENTS.md".into()]);

@@ -19,11 +19,13 @@ const LAST_STEP: &str = "You have used all the steps of this turn. Call no more 
 /// The same where the turn has no more than one.
 const ONLY_STEP: &str = "This turn has one step. Call no tools: answer with what you know.";
 
-/// What a turn may take.
+/// How a turn is run.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(super) struct Manner {
     /// Answers of the model; in the last one no tools are called.
     pub(super) steps: u32,
+    /// The sampling temperature, where the agent has one.
+    pub(super) temperature: Option<f64>,
 }
 
 /// What one answer of the model came to.
@@ -38,13 +40,13 @@ pub(super) fn run(
     system: &str,
     history: Vec<Message>,
     tools: &mut dyn Tools,
-    bounds: Bounds,
+    manner: Manner,
     cancel: &Cancel,
     emit: &mut Emit<'_>,
 ) -> Outcome {
     let mut usage = Usage::default();
-    let mut turn = Turn { system, history, cancel, emit };
-    let result = turn.steps(provider, tools, bounds, &mut usage);
+    let mut turn = Turn { system, manner, history, cancel, emit };
+    let result = turn.steps(provider, tools, &mut usage);
     ended(result, cancel, usage)
 }
 
@@ -65,6 +67,7 @@ pub(super) fn ended(
 
 struct Turn<'a, 'e> {
     system: &'a str,
+    manner: Manner,
     history: Vec<Message>,
     cancel: &'a Cancel,
     emit: &'a mut Emit<'e>,
@@ -75,11 +78,10 @@ impl Turn<'_, '_> {
         &mut self,
         provider: &mut dyn Provider,
         tools: &mut dyn Tools,
-        bounds: Bounds,
         usage: &mut Usage,
     ) -> Result<FinishReason, Problem> {
         let specs = tools.specs();
-        let steps = bounds.steps.max(1);
+        let steps = self.manner.steps.max(1);
         for number in 0..steps {
             self.check()?;
             let is_last = number + 1 == steps;
@@ -133,7 +135,8 @@ impl Turn<'_, '_> {
         let mut grown = answer.clone();
         let mut must_part = needs_separator(answer);
         let request = Request::new(self.system, before, tools);
-        let request = Request { may_call: note.is_none(), note, ..request };
+        let temperature = self.manner.temperature;
+        let request = Request { may_call: note.is_none(), temperature, note, ..request };
 
         let mut step = Step { calls: Vec::new(), stop: Stop::Finished };
         let mut used = Usage::default();

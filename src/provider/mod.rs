@@ -45,6 +45,8 @@ pub struct Request<'a> {
     /// Whether it may call anything now. The tools are told all the same: a conversation with
     /// calls in it is refused without them, and a provider's cache holds only with them.
     pub may_call: bool,
+    /// The sampling temperature, where the person set one.
+    pub temperature: Option<f64>,
     /// Said to the model at the very end, as if by the person.
     pub note: Option<&'a str>,
 }
@@ -53,7 +55,7 @@ impl<'a> Request<'a> {
     /// A request with nothing special about it.
     #[must_use]
     pub fn new(system: &'a str, messages: &'a [Message], tools: &'a [ToolSpec]) -> Self {
-        Self { system, messages, tools, may_call: true, note: None }
+        Self { system, messages, tools, may_call: true, temperature: None, note: None }
     }
 }
 

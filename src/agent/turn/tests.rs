@@ -30,6 +30,7 @@ struct Script {
 impl Provider for Script {
     fn ask<'a>(&'a mut self, request: &'a Request<'a>) -> Answer<'a> {
         assert_eq!(request.system, "system", "a provider's cache needs it unchanged");
+        assert_eq!(request.temperature, Some(0.5));
         self.asked.push(Asked {
             messages: request.messages.to_vec(),
             tools: request.tools.len(),
@@ -104,8 +105,8 @@ fn play_with(provider: &mut dyn Provider, bound: u32, cancel: &Cancel) -> (Outco
         events.push(body);
         Ok(())
     };
-    let bounds = Bounds { steps: bound };
-    let outcome = run(provider, "system", history, &mut Echo, bounds, cancel, &mut emit);
+    let manner = Manner { steps: bound, temperature: Some(0.5) };
+    let outcome = run(provider, "system", history, &mut Echo, manner, cancel, &mut emit);
     (outcome, events)
 }
 

@@ -16,6 +16,9 @@ pub(super) fn body(endpoint: &Endpoint, request: &Request<'_>) -> Value {
     body.insert("model".into(), endpoint.model.clone().into());
     body.insert("max_tokens".into(), max_tokens(endpoint).into());
     body.insert("stream".into(), true.into());
+    if let Some(temperature) = request.temperature {
+        body.insert("temperature".into(), temperature.into());
+    }
     if !request.system.trim().is_empty() {
         let mut block = json!({"type": "text", "text": request.system});
         cached(&mut block);
@@ -235,9 +238,11 @@ mod tests {
     #[test]
     fn the_configuration_wins() {
         let mut endpoint = endpoint();
+        let request = Request::new(" ", &[], &[]);
+        let request = Request { temperature: Some(0.5), ..request };
+        assert_eq!(body(&endpoint, &request)["temperature"], 0.5);
         endpoint.options.insert("temperature".into(), json!(0));
         endpoint.output_limit = Some(77);
-        let request = Request::new(" ", &[], &[]);
         let body = body(&endpoint, &request);
         assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0), &json!(77)));
         assert_eq!((body.get("system"), body.get("tools")), (None, None));

@@ -109,6 +109,8 @@ pub struct Catalogue {
     /// Those of the table first, then the configuration's others.
     entries: Vec<Entry>,
     local: Local,
+    /// Providers that the configuration switched off.
+    disabled: Vec<String>,
     /// `model` of the configuration.
     chosen: Option<String>,
     silence: std::time::Duration,
@@ -143,7 +145,9 @@ impl Catalogue {
             KNOWN.iter().map(|k| Entry::new(k.id, config.providers.get(k.id), Some(k), env));
         let others = config.providers.iter().filter(|(id, _)| KNOWN.iter().all(|k| k.id != **id));
         let others = others.map(|(id, provider)| Entry::new(id, Some(provider), None, env));
-        let mut entries: Vec<Entry> = known.chain(others).collect();
+        let disabled = config.disabled_providers.clone();
+        let on = known.chain(others).filter(|entry| !disabled.contains(&entry.id));
+        let mut entries: Vec<Entry> = on.collect();
         let local = Local::new(env);
         for entry in &mut entries {
             // A local server by its usual name needs no address.
@@ -156,6 +160,7 @@ impl Catalogue {
         Self {
             entries,
             local,
+            disabled,
             chosen: config.model.clone(),
             silence: config.server.limits.provider_time,
             policy: Policy::default(),
@@ -190,17 +195,7 @@ impl Catalogue {
                 available: true,
             }));
         }
-        infos.push(ModelInfo {
-            id: GUIDE.into(),
-            provider: "offline".into(),
-            name: "Offline guide (not a language model)".into(),
-            context_window: None,
-            max_output_tokens: None,
-            tool_calls: true,
-            reasoning: false,
-            cost: None,
-            available: true,
-        });
+        infos.extend(self.has_guide().then(guide));
         infos
     }
 
@@ -217,7 +212,7 @@ impl Catalogue {
             models: found.models.len(),
             key_variable: None,
         }));
-        infos.push(ProviderInfo {
+        infos.extend(self.has_guide().then(|| ProviderInfo {
             id: "offline".into(),
             name: "Offline guide".into(),
             base_url: None,
@@ -225,7 +220,7 @@ impl Catalogue {
             source: Source::Embedded,
             models: 1,
             key_variable: None,
-        });
+        }));
         infos
     }
 
@@ -258,12 +253,33 @@ impl Catalogue {
         self.entries.iter().find(|entry| entry.id == id)
     }
 
+    fn has_guide(&self) -> bool {
+        self.disabled.iter().all(|id| id != "offline")
+    }
+
     /// The servers of this machine that the configuration does not describe.
     fn detected(&self) -> Vec<(&local::Place, local::Found)> {
         let found = self.local.found();
         let place = |id: &str| self.local.places.iter().find(|place| place.id == id);
-        let new = found.iter().filter(|found| self.entry(found.id).is_none());
+        let new = found.iter().filter(|found| {
+            self.entry(found.id).is_none() && self.disabled.iter().all(|id| *id != found.id)
+        });
         new.filter_map(|found| Some((place(found.id)?, found.clone()))).collect()
+    }
+}
+
+/// The embedded model.
+fn guide() -> ModelInfo {
+    ModelInfo {
+        id: GUIDE.into(),
+        provider: "offline".into(),
+        name: "Offline guide (not a language model)".into(),
+        context_window: None,
+        max_output_tokens: None,
+        tool_calls: true,
+        reasoning: false,
+        cost: None,
+        available: true,
     }
 }
 

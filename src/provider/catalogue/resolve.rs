@@ -57,9 +57,15 @@ impl Catalogue {
                 &format!("`{name}` is not a model's full name, which is `provider/model`."),
             ));
         };
+        if self.disabled.iter().any(|id| id == provider) {
+            let why = format!(
+                "The provider `{provider}` is switched off: take it out of `disabled_providers` \
+                 in the configuration, or choose another model."
+            );
+            return Err(Problem::new(Code::UnknownModel, why));
+        }
         if name == GUIDE {
-            let info = self.models().pop().unwrap_or_else(|| unlisted("offline", "guide"));
-            return Ok(Model { info, kind: Kind::Guide });
+            return Ok(Model { info: super::guide(), kind: Kind::Guide });
         }
         if provider == "offline" {
             let why = format!("There is no model `{name}`. The embedded one is `{GUIDE}`.");

@@ -155,6 +155,27 @@ fn an_untrusted_project_gets_no_key_for_its_address() {
 }
 
 #[test]
+fn a_provider_that_is_switched_off_is_not_there() {
+    let list = json!({"data": [{"id": "qwen3"}]}).to_string();
+    let (base, thread) = server(vec![Act::Send(answer(200, "", &list))]);
+    let off = ["anthropic", "ollama", "offline"].map(str::to_owned).to_vec();
+    let config = Config { disabled_providers: off, ..Config::default() };
+    let env = [("ANTHROPIC_API_KEY", "sk-one"), ("OPENAI_API_KEY", "sk-two")];
+    let mut found = catalogue(&config, &env);
+    found.local = Local::at(vec![Place { id: "ollama", name: "Ollama", base }]);
+    for name in ["anthropic/claude-sonnet-4", "ollama/qwen3", GUIDE] {
+        let problem = failed(&found, name);
+        assert_eq!(problem.code.status(), 422);
+        assert!(problem.detail.contains("`disabled_providers`"), "{}", problem.detail);
+        let provider = name.split('/').next().unwrap();
+        assert!(found.models().iter().all(|model| model.provider != provider));
+        assert!(found.providers().iter().all(|info| info.id != provider));
+    }
+    assert!(found.default_model().starts_with("openai/"));
+    thread.join().unwrap();
+}
+
+#[test]
 fn lists_show_everything_and_no_key() {
     let mut provider = at("https://me:pw@gateway.example/v1");
     provider.headers = [("X-Token".to_owned(), "sk-header".to_owned())].into();

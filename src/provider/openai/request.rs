@@ -23,6 +23,9 @@ pub(super) fn body(endpoint: &Endpoint, quirks: Quirks, request: &Request<'_>) -
     if quirks.asks_price {
         body.insert("usage".into(), json!({"include": true}));
     }
+    if let Some(temperature) = request.temperature {
+        body.insert("temperature".into(), temperature.into());
+    }
     if let Some(limit) = endpoint.output_limit {
         body.insert(quirks.output_key.into(), limit.into());
     }
@@ -260,15 +263,18 @@ mod tests {
         }];
         let last = |endpoint: &Endpoint| {
             let request = Request::new("Be brief.", &messages, &tools);
-            let request = Request { may_call: false, note: Some("Stop."), ..request };
+            let temperature = (endpoint.provider == "mistral").then_some(0.25);
+            let request = Request { may_call: false, note: Some("Stop."), temperature, ..request };
             body(endpoint, Quirks::of(endpoint), &request)
         };
         let openai = last(&at("openai"));
+        assert_eq!(openai.get("temperature"), None);
         assert_eq!((&openai["tool_choice"], openai["tools"].is_array()), (&json!("none"), true));
         let said = openai["messages"].as_array().unwrap().last().unwrap();
         assert_eq!(*said, json!({"role": "user", "content": "Stop."}));
         let mistral = last(&at("mistral"));
         let said = mistral["messages"].as_array().unwrap().last().unwrap();
+        assert_eq!(mistral["temperature"], 0.25);
         assert_eq!((&said["role"], &said["content"]), (&json!("tool"), &json!("one\n\nStop.")));
     }
 
