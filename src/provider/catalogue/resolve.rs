@@ -110,12 +110,13 @@ impl Catalogue {
                 ),
             ));
         };
-        if entry.withheld {
+        if let Some(what) = &entry.withheld {
             return Err(Problem::new(
                 Code::ProviderNotConfigured,
                 format!(
-                    "This project's own file sends `{id}` to {}, which must not get your key by \
-                     that alone: put the address into your global configuration instead.",
+                    "This project's own file sends `{id}` to {}, and an address that a project \
+                     chose gets nothing of yours: not {what}. Move the provider to your global \
+                     configuration.",
                     super::without_credentials(&base)
                 ),
             ));
