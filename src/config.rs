@@ -211,6 +211,8 @@ pub struct Provider {
     pub api_key_from_project: bool,
     /// The headers that stand in a project file as they are, without `{env:}`.
     pub headers_from_project: BTreeSet<String>,
+    /// Whether the person's own files give options of its models.
+    pub options_from_person: bool,
 }
 
 impl std::fmt::Debug for Provider {

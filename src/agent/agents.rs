@@ -24,6 +24,8 @@ pub struct Agent {
     pub model: Option<String>,
     /// Its instructions.
     pub prompt: String,
+    /// Its sampling temperature.
+    pub temperature: Option<f64>,
     /// The names of the tools it may use.
     pub tools: BTreeSet<String>,
     /// Which calls of them have to be asked for, or are denied.
@@ -94,6 +96,7 @@ pub(super) fn all(
             mode: "primary".into(),
             model: None,
             prompt: super::prompt::BUILD.into(),
+            temperature: None,
             tools: every_tool.clone(),
             policy: policy(config, config.agents.get("build"), root),
         },
@@ -103,6 +106,7 @@ pub(super) fn all(
             mode: "primary".into(),
             model: None,
             prompt: super::prompt::PLAN.into(),
+            temperature: None,
             tools: names(&|effect| effect == Effect::Reads),
             policy: policy(config, config.agents.get("plan"), root),
         },
@@ -120,6 +124,7 @@ pub(super) fn all(
             mode: "primary".into(),
             model: None,
             prompt: super::prompt::BUILD.into(),
+            temperature: None,
             tools: every_tool.clone(),
             policy: policy(config, Some(change), root),
         });
@@ -137,6 +142,9 @@ fn adapt(agent: &mut Agent, change: &config::Agent, every_tool: &BTreeSet<String
     }
     if let Some(mode) = &change.mode {
         agent.mode.clone_from(mode);
+    }
+    if change.temperature.is_some() {
+        agent.temperature = change.temperature;
     }
     if change.model.is_some() {
         agent.model.clone_from(&change.model);

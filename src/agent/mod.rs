@@ -110,9 +110,10 @@ impl Engine {
             specs,
             instructions: prompt::Instructions {
                 names: config.instructions.clone(),
-                reach: match config.instructions_from_project {
-                    true => Reach::Project,
-                    false => Reach::Anywhere,
+                reach: if config.instructions_from_project {
+                    Reach::Project
+                } else {
+                    Reach::Anywhere
                 },
             },
             hidden_env: config.used_env.clone(),
@@ -193,11 +194,12 @@ impl Engine {
         };
         let system = prompt::system(&choice.agent, &self.root, &self.instructions, cancel);
         let agent = &choice.agent;
-        let mut toolbox = Toolbox { engine: self, agent, cancel, permits, grants };
-        let bounds = turn::Bounds { steps: self.steps };
+        let has_tools = choice.model.info.tool_calls;
+        let mut toolbox = Toolbox { engine: self, agent, has_tools, cancel, permits, grants };
+        let manner = turn::Manner { steps: self.steps, temperature: agent.temperature };
         // Dropped when the turn ends, in a panic too.
         let _left_behind = LeftBehind(cancel);
-        turn::run(provider.as_mut(), &system, history, &mut toolbox, bounds, cancel, emit)
+        turn::run(provider.as_mut(), &system, history, &mut toolbox, manner, cancel, emit)
     }
 
     fn agent(&self, id: &str) -> Result<Arc<Agent>, Problem> {
@@ -222,6 +224,8 @@ impl Drop for LeftBehind<'_> {
 struct Toolbox<'a> {
     engine: &'a Engine,
     agent: &'a Agent,
+    /// Whether the model can call any.
+    has_tools: bool,
     cancel: &'a Cancel,
     permits: &'a mut dyn Permits,
     /// The `always` answers of the session.
@@ -313,7 +317,7 @@ fn spec(tool: &dyn Tool) -> ToolSpec {
 impl Tools for Toolbox<'_> {
     fn specs(&self) -> Vec<ToolSpec> {
         let specs = self.engine.specs.iter();
-        specs.filter(|spec| self.agent.may_use(&spec.name)).cloned().collect()
+        specs.filter(|spec| self.has_tools && self.agent.may_use(&spec.name)).cloned().collect()
     }
 
     fn call(
@@ -390,5 +394,55 @@ impl Toolbox<'_> {
             Reply::TimedOut => Err(("nobody answered in time".to_owned(), Denial::Rejected)),
             Reply::Cancelled => Err(("the turn was stopped".to_owned(), Denial::Rejected)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::message::Role;
+    use crate::provider::testing::{Act, message, server, stream, text};
+
+    /// Nobody is there to be asked.
+    struct Nobody;
+
+    impl Permits for Nobody {
+        fn can_ask(&self) -> bool {
+            false
+        }
+
+        fn ask(&mut self, _question: Question<'_>, _say: &mut dyn FnMut(Body)) -> Reply {
+            Reply::Reject
+        }
+    }
+
+    #[test]
+    fn what_the_configuration_says_of_agent_and_model_is_done() {
+        let done = r#"{"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]}"#;
+        let (base, thread) = server(vec![Act::Send(stream(&[done, "[DONE]"]))]);
+        let model = config::Model { tool_calls: Some(false), ..config::Model::default() };
+        let mine = config::Provider {
+            base_url: Some(base),
+            models: [("m".to_owned(), model)].into(),
+            ..config::Provider::default()
+        };
+        let cool = config::Agent { temperature: Some(0.25), ..config::Agent::default() };
+        let config = Config {
+            providers: [("mine".to_owned(), mine)].into(),
+            agents: [("build".to_owned(), cool)].into(),
+            ..Config::default()
+        };
+        let catalogue = Catalogue::new(&config, &config::Env::default());
+        let engine = Engine::new(&config, catalogue, std::env::temp_dir()).unwrap();
+        let wish = Wish { model: Some("mine/m"), ..Wish::default() };
+        let choice = engine.choose(&wish).unwrap();
+        let history = vec![message(Role::User, vec![text("hi")]), message(Role::Assistant, vec![])];
+        let (cancel, emit) = (Cancel::new(), &mut |_| Ok(()));
+        let outcome = engine.run(&choice, history, &cancel, &mut Nobody, Vec::new(), emit);
+        assert_eq!((outcome.reason, outcome.problem), (FinishReason::Stop, None));
+        let request = thread.join().unwrap().remove(0);
+        assert!(request.contains("\"temperature\":0.25"), "{request}");
+        assert!(!request.contains("\"tools\""), "{request}");
     }
 }

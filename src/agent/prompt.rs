@@ -97,6 +97,7 @@ mod tests {
             mode: "primary".into(),
             model: None,
             prompt: BUILD.into(),
+            temperature: None,
             tools: std::collections::BTreeSet::default(),
             policy: crate::agent::permission::Policy::new(
                 &serde_json::Value::Null,

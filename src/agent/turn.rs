@@ -16,12 +16,16 @@ const ARGS_BYTES: usize = 256 * 1024;
 /// Said to the model when it has used up its steps.
 const LAST_STEP: &str = "You have used all the steps of this turn. Call no more tools: say what \
     was done, what is left, and how to go on.";
+/// The same where the turn has no more than one.
+const ONLY_STEP: &str = "This turn has one step. Call no tools: answer with what you know.";
 
-/// What a turn may take.
+/// How a turn is run.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    /// Answers of the model; the last one gets no tools.
+pub(super) struct Manner {
+    /// Answers of the model; in the last one no tools are called.
     pub(super) steps: u32,
+    /// The sampling temperature, where the agent has one.
+    pub(super) temperature: Option<f64>,
 }
 
 /// What one answer of the model came to.
@@ -36,13 +40,13 @@ pub(super) fn run(
     system: &str,
     history: Vec<Message>,
     tools: &mut dyn Tools,
-    bounds: Bounds,
+    manner: Manner,
     cancel: &Cancel,
     emit: &mut Emit<'_>,
 ) -> Outcome {
     let mut usage = Usage::default();
-    let mut turn = Turn { system, history, cancel, emit };
-    let result = turn.steps(provider, tools, bounds, &mut usage);
+    let mut turn = Turn { system, manner, history, cancel, emit };
+    let result = turn.steps(provider, tools, &mut usage);
     ended(result, cancel, usage)
 }
 
@@ -63,6 +67,7 @@ pub(super) fn ended(
 
 struct Turn<'a, 'e> {
     system: &'a str,
+    manner: Manner,
     history: Vec<Message>,
     cancel: &'a Cancel,
     emit: &'a mut Emit<'e>,
@@ -73,19 +78,22 @@ impl Turn<'_, '_> {
         &mut self,
         provider: &mut dyn Provider,
         tools: &mut dyn Tools,
-        bounds: Bounds,
         usage: &mut Usage,
     ) -> Result<FinishReason, Problem> {
         let specs = tools.specs();
-        for number in 0..bounds.steps.max(1) {
+        let steps = self.manner.steps.max(1);
+        for number in 0..steps {
             self.check()?;
-            let is_last = number + 1 == bounds.steps.max(1);
-            let step = if is_last && number > 0 {
-                let system = format!("{}\n\n{LAST_STEP}", self.system);
-                self.ask(provider, &system, &[], usage)?
-            } else {
-                self.ask(provider, self.system, &specs, usage)?
+            let is_last = number + 1 == steps;
+            let note = match number {
+                _ if !is_last => None,
+                0 => Some(ONLY_STEP),
+                _ => Some(LAST_STEP),
             };
+            let step = self.ask(provider, &specs, note, usage)?;
+            if is_last && !step.calls.is_empty() {
+                self.say_that_steps_are_used_up(steps)?;
+            }
             if step.calls.is_empty() || is_last {
                 return Ok(match step.stop {
                     Stop::Length => FinishReason::Length,
@@ -100,12 +108,22 @@ impl Turn<'_, '_> {
         Ok(FinishReason::Stop)
     }
 
-    /// One answer of the model.
+    /// A model that calls tools although it may not would leave the reader with nothing.
+    fn say_that_steps_are_used_up(&mut self, steps: u32) -> Result<(), Problem> {
+        let between = if self.history.last().is_some_and(needs_separator) { "\n\n" } else { "" };
+        let content = format!(
+            "{between}The turn has used all its steps ({steps}) and the model wanted more. Send \
+             another message to go on, or raise `server.limits.steps`."
+        );
+        self.tell(Body::Text { content })
+    }
+
+    /// One answer of the model; where it is told a note, it may call no tools.
     fn ask(
         &mut self,
         provider: &mut dyn Provider,
-        system: &str,
         tools: &[crate::provider::ToolSpec],
+        note: Option<&str>,
         usage: &mut Usage,
     ) -> Result<Step, Problem> {
         // The answer under way is still empty in the first step, and then nothing to show.
@@ -116,7 +134,9 @@ impl Turn<'_, '_> {
         };
         let mut grown = answer.clone();
         let mut must_part = needs_separator(answer);
-        let request = Request { system, messages: before, tools };
+        let request = Request::new(self.system, before, tools);
+        let temperature = self.manner.temperature;
+        let request = Request { may_call: note.is_none(), temperature, note, ..request };
 
         let mut step = Step { calls: Vec::new(), stop: Stop::Finished };
         let mut used = Usage::default();
@@ -183,7 +203,7 @@ impl Turn<'_, '_> {
             let detail = format!(
                 "the model called {tool} with arguments that are no JSON object ({}): {}",
                 bad.why,
-                crate::tool::keep_both_ends(&bad.raw, 400)
+                crate::text::keep_both_ends(&bad.raw, 400)
             );
             Problem::new(Code::ProviderFailed, detail)
         })?;

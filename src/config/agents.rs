@@ -19,7 +19,13 @@ pub(super) fn decode(section: &Section<'_>, report: &mut Report) -> BTreeMap<Str
     let mut agents = BTreeMap::new();
     for (name, at) in section.members() {
         if let Some(section) = at.section(report) {
-            agents.insert(name.to_owned(), agent(&section, report));
+            let agent = agent(&section, report);
+            if let (true, Some(at)) = (agent.disable, section.get("disable"))
+                && matches!(name, "build" | "plan")
+            {
+                report.warn_at(&at, "is left out: the agents build and plan are always there");
+            }
+            agents.insert(name.to_owned(), agent);
         }
     }
     agents

@@ -165,12 +165,18 @@ fn leaves_project(path: &str) -> bool {
         })
 }
 
-/// Keeps beside the permissions what they are without the project's files.
+/// Keeps beside the settings what they are without the project's files, where that matters.
 fn remember_person(config: &mut Config, persons: Config) {
     config.person_permission = persons.permission;
     for (name, agent) in persons.agents {
         if let Some(merged) = config.agents.get_mut(&name) {
             merged.person_permission = agent.permission;
+        }
+    }
+    for (id, provider) in persons.providers {
+        if let Some(merged) = config.providers.get_mut(&id) {
+            merged.options_from_person =
+                provider.models.values().any(|model| !model.options.is_empty());
         }
     }
 }

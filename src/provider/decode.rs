@@ -11,8 +11,8 @@ use super::{BadArgs, Call, Chunk};
 use crate::message::{Message, Part};
 use crate::sse::Event;
 
-/// Bytes of one call's arguments.
-pub(crate) const MAX_ARGS: usize = 256 * 1024;
+/// Bytes of one call's arguments. More than a tool is given, so that the model can be told of it.
+pub(crate) const MAX_ARGS: usize = 2 * 1024 * 1024;
 /// Calls in one answer.
 pub(crate) const MAX_CALLS: usize = 128;
 
@@ -99,7 +99,7 @@ impl Args {
     /// The object, or why it is none. No arguments at all are an empty object.
     pub(crate) fn finish(self) -> Result<Value, BadArgs> {
         if self.too_long {
-            let why = format!("the arguments are over {} KiB", MAX_ARGS / 1024);
+            let why = format!("the arguments are over {} MiB", MAX_ARGS / 1024 / 1024);
             return Err(BadArgs { raw: self.text, why });
         }
         if self.text.trim().is_empty() {
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(bad.unwrap_err().raw, "{\"a\": \"}");
         assert!(finish(&["[1]"]).1.unwrap_err().why.contains("not a JSON object"));
         let long = "x".repeat(MAX_ARGS + 1);
-        assert!(finish(&[&long]).1.unwrap_err().why.contains("256 KiB"));
+        assert!(finish(&[&long]).1.unwrap_err().why.contains("2 MiB"));
     }
 
     /// A value built from the words that both protocols know, in any nonsensical nesting.

@@ -61,6 +61,12 @@ impl Failure {
         )
     }
 
+    /// An answer in which there is nothing.
+    pub(crate) fn empty(name: &str) -> Self {
+        let why = format!("{name} answered nothing: no text, no call and no reasoning.");
+        Self::passing(Code::ProviderFailed, why)
+    }
+
     /// An event that cannot be read.
     pub(crate) fn garbled(name: &str, data: &str) -> Self {
         let start = clip(&one_line(data), 100);

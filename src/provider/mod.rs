@@ -19,7 +19,7 @@ mod remote;
 mod remote_tests;
 mod retry;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod transport;
 
 use std::sync::Arc;
@@ -42,6 +42,21 @@ pub struct Request<'a> {
     pub messages: &'a [Message],
     /// What the model may call.
     pub tools: &'a [ToolSpec],
+    /// Whether it may call anything now. The tools are told all the same: a conversation with
+    /// calls in it is refused without them, and a provider's cache holds only with them.
+    pub may_call: bool,
+    /// The sampling temperature, where the person set one.
+    pub temperature: Option<f64>,
+    /// Said to the model at the very end, as if by the person.
+    pub note: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    /// A request with nothing special about it.
+    #[must_use]
+    pub fn new(system: &'a str, messages: &'a [Message], tools: &'a [ToolSpec]) -> Self {
+        Self { system, messages, tools, may_call: true, temperature: None, note: None }
+    }
 }
 
 /// A tool as a model is told of it. All turns share the text and the schema.

@@ -1,9 +1,10 @@
 //! An answer pulled from a provider over the network.
 //!
 //! Puts together what the other files do apart: transport, event parser, a protocol's decoder and
-//! the retry policy, as one iterator. Everything happens in the pull; nothing runs beside it.
+//! the retry policy, as one iterator. Everything happens in the pull.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::anthropic::Anthropic;
 use super::decode::{Decode, Fault, Ids};
@@ -11,7 +12,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::openai::OpenAi;
 use super::transport::{BUFFER, Reply, Transport};
-use super::{Answer, Chunk, Provider, Request};
+use super::{Answer, Chunk, Provider, Request, Stop};
 use crate::cancel::{Cancel, Guard};
 use crate::config::Protocol;
 use crate::error::{Code, Problem};
@@ -55,7 +56,7 @@ impl Provider for Remote {
     fn ask<'a>(&'a mut self, request: &'a Request<'a>) -> Answer<'a> {
         let agent = self.transport.agent();
         let guard = self.cancel.on_cancel(move || agent.shutdown());
-        let body = self.wire.body(&self.endpoint, request);
+        let body = Arc::new(self.wire.body(&self.endpoint, request));
         Box::new(Pull {
             remote: self,
             request,
@@ -94,7 +95,7 @@ struct Reading {
 struct Pull<'a> {
     remote: &'a Remote,
     request: &'a Request<'a>,
-    body: Vec<u8>,
+    body: Arc<Vec<u8>>,
     state: State,
     _guard: Option<Guard>,
     ready: VecDeque<Chunk>,
@@ -137,8 +138,13 @@ impl Iterator for Pull<'_> {
                 State::Read(mut reading) => {
                     let mut chunks = Vec::new();
                     let went = self.read(&mut reading, &mut chunks);
+                    let is_empty = !self.told && is_empty(&chunks);
                     self.take(chunks);
                     match went {
+                        Ok(()) if is_empty => {
+                            self.ready.clear();
+                            self.fail(Failure::empty(&self.remote.endpoint.name));
+                        }
                         Ok(()) if reading.decoder.done() => {}
                         Ok(()) => self.state = State::Read(reading),
                         Err(failure) => self.fail(failure),
@@ -234,17 +240,12 @@ impl Pull<'_> {
                 Chunk::Usage(usage) => Chunk::Usage(self.remote.endpoint.price(usage)),
                 other => other,
             };
-            self.told |= match &chunk {
-                Chunk::Text(_) | Chunk::Reasoning(_) | Chunk::ReasoningEnd(_) | Chunk::Call(_) => {
-                    true
-                }
-                Chunk::Usage(_) | Chunk::Retry { .. } | Chunk::End(_) => false,
-            };
+            self.told |= is_told(&chunk);
             self.ready.push_back(chunk);
         }
         if self.told {
             // No attempt follows, and an answer may last: its request need not.
-            self.body = Vec::new();
+            self.body = Arc::default();
         }
     }
 
@@ -284,6 +285,20 @@ impl Pull<'_> {
     fn too_large(&self) -> Failure {
         let name = &self.remote.endpoint.name;
         Failure::fatal(Code::ProviderFailed, format!("{name} sent an event larger than 4 MiB."))
+    }
+}
+
+/// Whether an answer ends here that has nothing in it, and not because its length was used up.
+fn is_empty(chunks: &[Chunk]) -> bool {
+    let ends = |chunk: &Chunk| matches!(chunk, Chunk::End(Stop::Finished | Stop::Calls));
+    chunks.iter().any(ends) && !chunks.iter().any(is_told)
+}
+
+/// Whether a chunk is part of what the model said.
+fn is_told(chunk: &Chunk) -> bool {
+    match chunk {
+        Chunk::Text(_) | Chunk::Reasoning(_) | Chunk::ReasoningEnd(_) | Chunk::Call(_) => true,
+        Chunk::Usage(_) | Chunk::Retry { .. } | Chunk::End(_) => false,
     }
 }
 

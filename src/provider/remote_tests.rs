@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::endpoint::Endpoint;
 use super::remote::Remote;
-use super::testing::{Act, answer, chunked, endpoint, head, message, quick, server, stream, text};
+use super::testing::{
+    Act, BlackHole, answer, chunked, endpoint, head, message, quick, server, stream, text,
+};
 use super::{Chunk, Provider, Request, Stop};
 use crate::cancel::Cancel;
 use crate::config::Protocol;
@@ -34,7 +36,7 @@ fn openai_at(base: &str) -> Endpoint {
 /// Everything an answer gives, its error included.
 fn pull(endpoint: Endpoint, cancel: &Cancel) -> (Vec<Chunk>, Option<Problem>) {
     let messages = [message(Role::User, vec![text("hi")])];
-    let request = Request { system: "", messages: &messages, tools: &[] };
+    let request = Request::new("", &messages, &[]);
     let mut remote = Remote::new(endpoint, cancel).unwrap();
     let mut chunks = Vec::new();
     for chunk in remote.ask(&request) {
@@ -108,6 +110,22 @@ fn an_error_or_a_cut_before_the_first_token_is_tried_again() {
         play(vec![Act::Send(stream(&["{not json"])), Act::Send(stream(&[START, HELLO, STOP]))]);
     assert_eq!((texts(&chunks).as_str(), problem), ("hello", None));
     assert!(retries(&chunks)[0].2.contains("not JSON"));
+}
+
+#[test]
+fn an_answer_with_nothing_in_it_is_tried_again() {
+    let nothing = || Act::Send(stream(&[START, STOP]));
+    let (chunks, problem, _) = play(vec![nothing(), Act::Send(stream(&[START, HELLO, STOP]))]);
+    assert_eq!((texts(&chunks).as_str(), problem), ("hello", None));
+    assert_eq!(retries(&chunks).len(), 1);
+    let (chunks, problem, _) = play(vec![nothing(), nothing(), nothing()]);
+    let problem = problem.unwrap();
+    assert_eq!((retries(&chunks).len(), problem.code), (2, Code::ProviderFailed));
+    assert!(problem.detail.contains("answered nothing"), "{}", problem.detail);
+    // Hidden reasoning may use up all that an answer may have.
+    let length = r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"}}"#;
+    let (chunks, problem, _) = play(vec![Act::Send(stream(&[START, length, STOP]))]);
+    assert_eq!((chunks.last(), problem), (Some(&Chunk::End(Stop::Length)), None));
 }
 
 #[test]
@@ -218,6 +236,20 @@ fn a_cancel_ends_an_answer_at_once() {
 }
 
 #[test]
+fn a_cancel_does_not_wait_for_a_connection() {
+    let hole = BlackHole::new();
+    let (cancel, (told, ended)) = (Cancel::new(), std::sync::mpsc::channel());
+    let (endpoint, its) = (at(&format!("http://{}/v1", hole.address)), cancel.clone());
+    let thread = std::thread::spawn(move || told.send(pull(endpoint, &its)).unwrap());
+    hole.wait_for_a_try();
+    cancel.cancel();
+    // Half of the time that a connection may take.
+    let (chunks, problem) = ended.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!((chunks, problem.unwrap().code), (vec![], Code::Aborted));
+    thread.join().unwrap();
+}
+
+#[test]
 fn a_cancel_ends_a_wait_and_is_seen_before_the_first_byte() {
     let (base, thread) = server(vec![Act::Send(answer(503, "", ""))]);
     let mut endpoint = at(&base);
@@ -225,7 +257,7 @@ fn a_cancel_ends_a_wait_and_is_seen_before_the_first_byte() {
     endpoint.policy.longest = Duration::from_secs(60);
     let cancel = Cancel::new();
     let messages = [message(Role::User, vec![text("hi")])];
-    let request = Request { system: "", messages: &messages, tools: &[] };
+    let request = Request::new("", &messages, &[]);
     let mut remote = Remote::new(endpoint, &cancel).unwrap();
     let mut answer = remote.ask(&request);
     assert!(matches!(answer.next(), Some(Ok(Chunk::Retry { attempt: 1, .. }))));
@@ -280,14 +312,14 @@ fn an_answer_in_one_piece_is_understood() {
 
 #[test]
 fn configured_prices_and_headers_are_used() {
-    let usage = r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000000,"completion_tokens":500000}}"#;
+    let usage = r#"{"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000000,"completion_tokens":500000}}"#;
     let (base, thread) = server(vec![Act::Send(stream(&[usage, "[DONE]"]))]);
     let mut endpoint = openai_at(&base);
     endpoint.cost =
         Some(crate::config::Cost { input: 1.0, output: 4.0, cache_read: 0.0, cache_write: 0.0 });
     endpoint.headers = vec![("Authorization".into(), super::endpoint::Secret::new("Basic own"))];
     let (chunks, _) = pull(endpoint, &Cancel::new());
-    let Chunk::Usage(usage) = &chunks[0] else { panic!("{chunks:?}") };
+    let Chunk::Usage(usage) = &chunks[1] else { panic!("{chunks:?}") };
     assert!((usage.cost.unwrap() - 3.0).abs() < 1e-9);
     let request = thread.join().unwrap().remove(0).to_ascii_lowercase();
     assert!(request.contains("authorization: basic own") && !request.contains("bearer"));
@@ -300,7 +332,7 @@ fn a_turn_asks_more_than_once() {
         Act::Send(stream(&[START, HELLO, STOP])),
     ]);
     let messages = [message(Role::User, vec![text("hi")])];
-    let request = Request { system: "", messages: &messages, tools: &[] };
+    let request = Request::new("", &messages, &[]);
     let mut remote = Remote::new(at(&base), &Cancel::new()).unwrap();
     for _ in 0..2 {
         assert!(remote.ask(&request).all(|chunk| chunk.is_ok()));

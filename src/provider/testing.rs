@@ -78,6 +78,33 @@ pub(crate) fn endpoint() -> Endpoint {
     }
 }
 
+/// An address of this machine where a connection is never made: the queue of a listener that
+/// accepts nothing is full. It is one as long as what holds it is kept.
+pub(crate) struct BlackHole {
+    _listener: TcpListener,
+    _queue: Vec<TcpStream>,
+    pub(crate) address: std::net::SocketAddr,
+}
+
+impl BlackHole {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok();
+        let queue = std::iter::from_fn(connect).collect();
+        Self { _listener: listener, _queue: queue, address }
+    }
+
+    /// Waits until somebody tries to connect.
+    pub(crate) fn wait_for_a_try(&self) {
+        let remote = format!("0100007F:{:04X} 02 ", self.address.port());
+        while !std::fs::read_to_string("/proc/net/tcp").unwrap().contains(&remote) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 /// What the server does with one connection after it has read a request.
 pub(crate) enum Act {
     /// Sends these bytes and closes.

@@ -1,13 +1,18 @@
 //! HTTP to a provider: one agent a turn, whose blocked read a cancel ends at once.
 //!
-//! Turns what can go wrong on the way into a [`Failure`]. Knows no protocol beyond HTTP; redirects
-//! are not followed, so that a key never reaches a host that nobody named.
+//! Nothing ends a look-up or a connect before its own time-out, so a request is sent on a thread
+//! of its own, up to the head of the answer, and a cancel leaves that behind. Turns what can go
+//! wrong on the way into a [`Failure`]. Knows no protocol beyond HTTP; redirects are not followed,
+//! so that a key never reaches a host that nobody named.
 
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ureq::http::HeaderMap;
-use ureq::{Agent, Proxy, Timeout};
+use ureq::http::{HeaderMap, Response};
+use ureq::typestate::WithBody;
+use ureq::{Agent, Body, Proxy, RequestBuilder, Timeout};
 
 use super::endpoint::Endpoint;
 use super::failure::{Again, Failure};
@@ -26,6 +31,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const INPUT: usize = 8 * 1024;
 /// Bytes of the agent's buffer for what is sent.
 const OUTPUT: usize = 4 * 1024;
+/// Stack of the thread that sends a request; only the pages that it touches count.
+const STACK: usize = 1024 * 1024;
 /// Bytes of one read.
 pub(crate) const BUFFER: usize = 4 * 1024;
 
@@ -85,7 +92,7 @@ impl Transport {
         endpoint: &Endpoint,
         url: &str,
         headers: &[(&str, &str)],
-        body: &[u8],
+        body: &Arc<Vec<u8>>,
     ) -> Result<Reply, Failure> {
         let mut request = self.agent.post(url).header("content-type", "application/json");
         let own = headers.iter().filter(|(name, _)| {
@@ -97,7 +104,7 @@ impl Transport {
         for (name, value) in &endpoint.headers {
             request = request.header(name.as_str(), value.reveal());
         }
-        let sent = request.send(body).map_err(|error| self.failure(endpoint, error))?;
+        let sent = self.send(request, body)?.map_err(|error| self.failure(endpoint, error))?;
         let status = sent.status().as_u16();
         let (parts, body) = sent.into_parts();
         if (200..300).contains(&status) {
@@ -119,6 +126,43 @@ impl Transport {
             _ => {}
         }
         Err(failure)
+    }
+
+    /// Sends a request on a thread of its own, which a cancel leaves behind: the agent that is shut
+    /// down sends nothing more, and the thread ends with its look-up or its connect.
+    fn send(
+        &self,
+        request: RequestBuilder<WithBody>,
+        body: &Arc<Vec<u8>>,
+    ) -> Result<Result<Response<Body>, ureq::Error>, Failure> {
+        // Room for one message of each side, so that neither waits for the other.
+        let (told, sent) = std::sync::mpsc::sync_channel(2);
+        let stop = told.clone();
+        let hook = self.cancel.on_cancel(move || _ = stop.try_send(None));
+        let Ok(_guard) = hook else { return Err(Failure::aborted()) };
+        let body = Arc::clone(body);
+        let thread = std::thread::Builder::new()
+            .name("provider-request".to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                // The hook holds the channel open, so a panic has to be told too.
+                let sent = catch_unwind(AssertUnwindSafe(|| request.send(&body[..])));
+                let _ = told.try_send(sent.ok());
+            });
+        let thread = thread.map_err(|error| {
+            let why = format!("No thread could be started to ask the provider: {error}.");
+            Failure::passing(Code::AtCapacity, why)
+        })?;
+        let sent = sent.recv().ok().flatten();
+        if self.cancel.is_cancelled() {
+            return Err(Failure::aborted());
+        }
+        let sent = sent.ok_or_else(|| {
+            Failure::fatal(Code::Internal, "the request failed by a bug; the log has the place")
+        })?;
+        // It has nothing more to do; left alone, it would keep its stack.
+        let _ = thread.join();
+        Ok(sent)
     }
 
     /// Reads what has come of the body; 0 is its end.

@@ -8,19 +8,35 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::{self, Config, Env};
 use crate::message::{Part, Role, ToolStatus};
-use crate::provider::{Answer, BadArgs, ToolSpec};
+use crate::provider::{Answer, BadArgs, Catalogue, ToolSpec, testing};
+
+/// What a model was asked.
+struct Asked {
+    messages: Vec<Message>,
+    tools: usize,
+    may_call: bool,
+    note: Option<String>,
+}
 
 /// Answers of a model, one a step; what it was asked is kept.
 #[derive(Default)]
 struct Script {
     steps: VecDeque<Vec<Result<Chunk, Problem>>>,
-    asked: Vec<(Vec<Message>, usize)>,
+    asked: Vec<Asked>,
 }
 
 impl Provider for Script {
     fn ask<'a>(&'a mut self, request: &'a Request<'a>) -> Answer<'a> {
-        self.asked.push((request.messages.to_vec(), request.tools.len()));
+        assert_eq!(request.system, "system", "a provider's cache needs it unchanged");
+        assert_eq!(request.temperature, Some(0.5));
+        self.asked.push(Asked {
+            messages: request.messages.to_vec(),
+            tools: request.tools.len(),
+            may_call: request.may_call,
+            note: request.note.map(str::to_owned),
+        });
         Box::new(self.steps.pop_front().unwrap_or_default().into_iter())
     }
 }
@@ -80,6 +96,11 @@ struct Played {
 
 fn play(steps: Vec<Vec<Result<Chunk, Problem>>>, bound: u32, cancel: &Cancel) -> Played {
     let mut script = Script { steps: steps.into(), ..Script::default() };
+    let (outcome, events) = play_with(&mut script, bound, cancel);
+    Played { outcome, events, script }
+}
+
+fn play_with(provider: &mut dyn Provider, bound: u32, cancel: &Cancel) -> (Outcome, Vec<Body>) {
     let question = vec![Part::Text { text: "please".into() }];
     let history = vec![message(Role::User, question), message(Role::Assistant, vec![])];
     let mut events = Vec::new();
@@ -90,9 +111,9 @@ fn play(steps: Vec<Vec<Result<Chunk, Problem>>>, bound: u32, cancel: &Cancel) ->
         events.push(body);
         Ok(())
     };
-    let bounds = Bounds { steps: bound };
-    let outcome = run(&mut script, "system", history, &mut Echo, bounds, cancel, &mut emit);
-    Played { outcome, events, script }
+    let manner = Manner { steps: bound, temperature: Some(0.5) };
+    let outcome = run(provider, "system", history, &mut Echo, manner, cancel, &mut emit);
+    (outcome, events)
 }
 
 fn told(events: &[Body]) -> Vec<String> {
@@ -123,8 +144,12 @@ fn results_of_all_calls_of_a_step_reach_the_next_one() {
     let call = ["tool_start", "tool_output", "tool_end"];
     let expected = [&["text"], &call[..], &call[..], &["text", "text"][..]].concat();
     assert_eq!(told(&played.events), expected);
-    assert_eq!(played.script.asked[0].0.len(), 1, "an empty answer is not shown to the model");
-    let (second, _) = &played.script.asked[1];
+    assert_eq!(
+        played.script.asked[0].messages.len(),
+        1,
+        "an empty answer is not shown to the model"
+    );
+    let second = &played.script.asked[1].messages;
     let Part::Tool { result, status, step, .. } = &second[1].parts[1] else { panic!() };
     assert_eq!(
         (result.as_deref(), *status, *step),
@@ -158,12 +183,27 @@ fn an_answer_without_its_end_and_an_error_in_it_fail_the_turn() {
 }
 
 #[test]
-fn the_last_step_gets_no_tools_and_the_turn_ends() {
+fn in_the_last_step_no_tools_are_called_and_the_turn_says_so() {
     let again = || vec![call("a", "echo", json!({})), end(Stop::Calls)];
     let played = play(vec![again(), again(), again(), again()], 3, &Cancel::new());
     assert_eq!(played.outcome.reason, FinishReason::Stop);
-    let tools: Vec<_> = played.script.asked.iter().map(|(_, tools)| *tools).collect();
-    assert_eq!(tools, [1, 1, 0]);
+    let asked = played.script.asked;
+    assert_eq!(asked.iter().map(|asked| asked.may_call).collect::<Vec<_>>(), [true, true, false]);
+    assert!(asked.iter().all(|asked| asked.tools == 1), "a history with calls needs them");
+    assert_eq!(asked[2].note.as_deref(), Some(LAST_STEP));
+    let tools_run = told(&played.events).iter().filter(|name| *name == "tool_start").count();
+    assert_eq!(tools_run, 2);
+    let Some(Body::Text { content }) = played.events.last() else { panic!() };
+    assert!(content.contains("all its steps (3)"), "{content}");
+}
+
+#[test]
+fn a_turn_of_one_step_is_an_answer_without_tools() {
+    let steps = vec![vec![text("I know."), end(Stop::Finished)]];
+    let played = play(steps, 1, &Cancel::new());
+    assert_eq!(told(&played.events), ["text"]);
+    let asked = &played.script.asked[0];
+    assert_eq!((asked.may_call, asked.note.as_deref()), (false, Some(ONLY_STEP)));
 }
 
 #[test]
@@ -192,4 +232,41 @@ fn oversized_arguments_are_refused_to_the_model_and_not_kept() {
     assert!(
         matches!(&played.events[0], Body::ToolStart { args, .. } if args.to_string().len() < 100)
     );
+}
+
+/// Plays against a provider over a socket, and returns what it was asked.
+fn play_remote(answers: Vec<String>) -> (Outcome, Vec<Body>, Vec<String>) {
+    let (base, server) = testing::server(answers.into_iter().map(testing::Act::Send).collect());
+    let mine = config::Provider { base_url: Some(base), ..config::Provider::default() };
+    let config = Config { providers: [("mine".to_owned(), mine)].into(), ..Config::default() };
+    let catalogue = Catalogue::new(&config, &Env::default());
+    let cancel = Cancel::new();
+    let mut model = catalogue.resolve("mine/m").unwrap().connect(&cancel).unwrap();
+    let (outcome, events) = play_with(model.as_mut(), 10, &cancel);
+    (outcome, events, server.join().unwrap())
+}
+
+#[test]
+fn a_provider_whose_call_is_oversized_goes_on_in_smaller_pieces() {
+    let args = json!({ "content": "x".repeat(ARGS_BYTES) }).to_string();
+    let half = args.len() / 2;
+    let fragment = |args: &str, reason: Option<&str>| {
+        let call =
+            json!({ "index": 0, "id": "c", "function": { "name": "echo", "arguments": args } });
+        json!({ "choices": [{ "delta": { "tool_calls": [call] }, "finish_reason": reason }] })
+    };
+    let first = [
+        fragment(&args[..half], None).to_string(),
+        fragment(&args[half..], Some("tool_calls")).to_string(),
+    ];
+    let done = json!({ "choices": [{ "delta": { "content": "ok" }, "finish_reason": "stop" }] });
+    let (outcome, events, requests) = play_remote(vec![
+        testing::stream(&[&first[0], &first[1], "[DONE]"]),
+        testing::stream(&[&done.to_string(), "[DONE]"]),
+    ]);
+    assert_eq!((outcome.reason, outcome.problem), (FinishReason::Stop, None));
+    assert_eq!(told(&events), ["tool_start", "tool_end", "text"]);
+    let Body::ToolStart { args: shown, .. } = &events[0] else { panic!() };
+    assert_eq!(*shown, json!({ "omittedBytes": args.len() }));
+    assert!(requests[1].contains("smaller pieces") && requests[1].len() < ARGS_BYTES);
 }

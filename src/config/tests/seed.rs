@@ -172,7 +172,7 @@ fn objects_merge_and_everything_else_is_replaced() {
         r#"{
             "instructions": ["a.md", "b.md"],
             "agent": { "build": { "prompt": "Build." } },
-            "provider": { "x": { "models": { "a": {} }, "options": { "apiKey": "k" } } },
+            "provider": { "x": { "models": { "a": { "options": { "o": 1 } } }, "options": { "apiKey": "k" } } },
             "permission": { "bash": "ask", "edit": "deny" }
         }"#,
     )
@@ -184,6 +184,7 @@ fn objects_merge_and_everything_else_is_replaced() {
     let provider = &config.providers["x"];
     assert_eq!(provider.models.keys().collect::<Vec<_>>(), ["a", "b"]);
     assert!(provider.base_url_from_project && !provider.api_key_from_project);
+    assert!(provider.options_from_person);
     assert_eq!(config.permission, json!({ "bash": "ask", "edit": "allow" }));
     assert_eq!(config.person_permission, json!({ "bash": "ask", "edit": "deny" }));
     assert_eq!(origin_of(&config, "permission.edit"), "opencode.json:5");

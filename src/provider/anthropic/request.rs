@@ -16,6 +16,9 @@ pub(super) fn body(endpoint: &Endpoint, request: &Request<'_>) -> Value {
     body.insert("model".into(), endpoint.model.clone().into());
     body.insert("max_tokens".into(), max_tokens(endpoint).into());
     body.insert("stream".into(), true.into());
+    if let Some(temperature) = request.temperature {
+        body.insert("temperature".into(), temperature.into());
+    }
     if !request.system.trim().is_empty() {
         let mut block = json!({"type": "text", "text": request.system});
         cached(&mut block);
@@ -30,11 +33,18 @@ pub(super) fn body(endpoint: &Endpoint, request: &Request<'_>) -> Value {
             })
         });
         body.insert("tools".into(), tools.collect());
+        if !request.may_call {
+            body.insert("tool_choice".into(), json!({"type": "none"}));
+        }
     }
     let mut messages = messages(endpoint, request);
     let last = messages.last_mut().and_then(|message| message.1.last_mut());
     if let Some(block) = last.filter(|block| !is_thinking(block)) {
         cached(block);
+    }
+    // Behind what is cached: it is said once.
+    if let Some(note) = request.note {
+        add(&mut messages, "user", [json!({"type": "text", "text": note})]);
     }
     let messages =
         messages.into_iter().map(|(role, content)| json!({"role": role, "content": content}));
@@ -149,7 +159,7 @@ mod tests {
             description: "Reads".into(),
             schema: json!({"type": "object"}).into(),
         }];
-        body(&endpoint(), &Request { system: "Be brief.", messages, tools: &tools })
+        body(&endpoint(), &Request::new("Be brief.", messages, &tools))
     }
 
     #[test]
@@ -203,11 +213,36 @@ mod tests {
     }
 
     #[test]
+    fn a_last_step_keeps_the_tools_and_says_so_at_the_end() {
+        let messages = [
+            message(Role::User, vec![text("hi")]),
+            message(Role::Assistant, vec![tool("a", 0, Some("one"))]),
+        ];
+        let tools = [ToolSpec {
+            name: "read_file".into(),
+            description: "Reads".into(),
+            schema: json!({"type": "object"}).into(),
+        }];
+        let request = Request::new("Be brief.", &messages, &tools);
+        let open = body(&endpoint(), &request);
+        let request = Request { may_call: false, note: Some("Stop."), ..request };
+        let last = body(&endpoint(), &request);
+        assert_eq!(open.get("tool_choice"), None);
+        assert_eq!(last["tool_choice"], json!({"type": "none"}));
+        assert_eq!((&last["system"], &last["tools"]), (&open["system"], &open["tools"]));
+        let results = last["messages"][2]["content"].as_array().unwrap();
+        assert_eq!(results[0], open["messages"][2]["content"][0], "what is cached is the same");
+        assert_eq!(results[1], json!({"type": "text", "text": "Stop."}));
+    }
+
+    #[test]
     fn the_configuration_wins() {
         let mut endpoint = endpoint();
+        let request = Request::new(" ", &[], &[]);
+        let request = Request { temperature: Some(0.5), ..request };
+        assert_eq!(body(&endpoint, &request)["temperature"], 0.5);
         endpoint.options.insert("temperature".into(), json!(0));
         endpoint.output_limit = Some(77);
-        let request = Request { system: " ", messages: &[], tools: &[] };
         let body = body(&endpoint, &request);
         assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0), &json!(77)));
         assert_eq!((body.get("system"), body.get("tools")), (None, None));

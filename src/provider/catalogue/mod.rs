@@ -109,6 +109,8 @@ pub struct Catalogue {
     /// Those of the table first, then the configuration's others.
     entries: Vec<Entry>,
     local: Local,
+    /// Providers that the configuration switched off.
+    disabled: Vec<String>,
     /// `model` of the configuration.
     chosen: Option<String>,
     silence: std::time::Duration,
@@ -131,19 +133,20 @@ struct Entry {
     source: Source,
     /// The configuration gives the address.
     own_base: bool,
-    /// The environment has a key that this provider may not have.
-    withheld: bool,
+    /// What this provider would get and may not have, for its address is the project's choice.
+    withheld: Option<String>,
 }
 
 impl Catalogue {
     /// Reads the configuration and the environment. Asks nobody.
     #[must_use]
     pub fn new(config: &Config, env: &Env) -> Self {
-        let known =
-            KNOWN.iter().map(|k| Entry::new(k.id, config.providers.get(k.id), Some(k), env));
-        let others = config.providers.iter().filter(|(id, _)| KNOWN.iter().all(|k| k.id != **id));
-        let others = others.map(|(id, provider)| Entry::new(id, Some(provider), None, env));
-        let mut entries: Vec<Entry> = known.chain(others).collect();
+        let known = KNOWN.iter().map(|k| Entry::new(k.id, Some(k), config, env));
+        let others = config.providers.keys().filter(|id| KNOWN.iter().all(|k| k.id != **id));
+        let others = others.map(|id| Entry::new(id, None, config, env));
+        let disabled = config.disabled_providers.clone();
+        let on = known.chain(others).filter(|entry| !disabled.contains(&entry.id));
+        let mut entries: Vec<Entry> = on.collect();
         let local = Local::new(env);
         for entry in &mut entries {
             // A local server by its usual name needs no address.
@@ -156,6 +159,7 @@ impl Catalogue {
         Self {
             entries,
             local,
+            disabled,
             chosen: config.model.clone(),
             silence: config.server.limits.provider_time,
             policy: Policy::default(),
@@ -190,17 +194,7 @@ impl Catalogue {
                 available: true,
             }));
         }
-        infos.push(ModelInfo {
-            id: GUIDE.into(),
-            provider: "offline".into(),
-            name: "Offline guide (not a language model)".into(),
-            context_window: None,
-            max_output_tokens: None,
-            tool_calls: true,
-            reasoning: false,
-            cost: None,
-            available: true,
-        });
+        infos.extend(self.has_guide().then(guide));
         infos
     }
 
@@ -217,7 +211,7 @@ impl Catalogue {
             models: found.models.len(),
             key_variable: None,
         }));
-        infos.push(ProviderInfo {
+        infos.extend(self.has_guide().then(|| ProviderInfo {
             id: "offline".into(),
             name: "Offline guide".into(),
             base_url: None,
@@ -225,7 +219,7 @@ impl Catalogue {
             source: Source::Embedded,
             models: 1,
             key_variable: None,
-        });
+        }));
         infos
     }
 
@@ -258,22 +252,39 @@ impl Catalogue {
         self.entries.iter().find(|entry| entry.id == id)
     }
 
+    fn has_guide(&self) -> bool {
+        self.disabled.iter().all(|id| id != "offline")
+    }
+
     /// The servers of this machine that the configuration does not describe.
     fn detected(&self) -> Vec<(&local::Place, local::Found)> {
         let found = self.local.found();
         let place = |id: &str| self.local.places.iter().find(|place| place.id == id);
-        let new = found.iter().filter(|found| self.entry(found.id).is_none());
+        let new = found.iter().filter(|found| {
+            self.entry(found.id).is_none() && self.disabled.iter().all(|id| *id != found.id)
+        });
         new.filter_map(|found| Some((place(found.id)?, found.clone()))).collect()
     }
 }
 
+/// The embedded model.
+fn guide() -> ModelInfo {
+    ModelInfo {
+        id: GUIDE.into(),
+        provider: "offline".into(),
+        name: "Offline guide (not a language model)".into(),
+        context_window: None,
+        max_output_tokens: None,
+        tool_calls: true,
+        reasoning: false,
+        cost: None,
+        available: true,
+    }
+}
+
 impl Entry {
-    fn new(
-        id: &str,
-        given: Option<&config::Provider>,
-        known: Option<&'static Known>,
-        env: &Env,
-    ) -> Self {
+    fn new(id: &str, known: Option<&'static Known>, config: &Config, env: &Env) -> Self {
+        let given = config.providers.get(id);
         let protocol = given.and_then(|given| given.protocol);
         let protocol = protocol.or(known.map(|k| k.protocol)).unwrap_or(Protocol::OpenAiChat);
         let own_base = given.and_then(|given| given.base_url.as_deref());
@@ -294,16 +305,18 @@ impl Entry {
         let filled = |key: &&str| !key.trim().is_empty();
         let own_key = given.and_then(|given| given.api_key.as_deref()).filter(filled);
         let env_key = known.and_then(|known| env.get(known.key)).filter(filled);
-        // A project that nobody trusts must not send the person's key to an address of its choice.
-        let untrusted = given.is_some_and(|given| given.base_url_from_project)
-            && own_base.is_some_and(|base| !is_loopback(base));
-        let withheld = untrusted && own_key.is_none() && env_key.is_some();
-        let key = own_key.or(env_key.filter(|_| !untrusted)).map(Secret::new);
+        let foreign = given.filter(|given| {
+            given.base_url_from_project && own_base.is_some_and(|base| !is_loopback(base))
+        });
+        let withheld = foreign.and_then(|given| withheld(id, given, known, env_key, config));
+        let key = own_key.or(env_key.filter(|_| foreign.is_none()));
+        let key = key.filter(|_| withheld.is_none()).map(Secret::new);
         let key_origin = match (own_key, known) {
             (None, Some(known)) => format!("the key in {}", known.key),
             _ => format!("`provider.{id}.options.apiKey` in the configuration"),
         };
-        let headers = given.into_iter().flat_map(|given| &given.headers);
+        let headers = given.filter(|_| withheld.is_none());
+        let headers = headers.into_iter().flat_map(|given| &given.headers);
         Self {
             id: id.to_owned(),
             name: given
@@ -324,7 +337,7 @@ impl Entry {
 
     /// Whether it can be asked: it has an address, and a key where it needs one.
     fn is_usable(&self) -> bool {
-        self.base.is_some() && (self.key.is_some() || !self.needs_key())
+        self.base.is_some() && self.withheld.is_none() && (self.key.is_some() || !self.needs_key())
     }
 
     /// A known service wants a key, unless the configuration leads elsewhere: to this machine, or
@@ -333,8 +346,7 @@ impl Entry {
         let here = self.own_base && self.base.as_deref().is_some_and(is_loopback);
         let credentials = ["authorization", "x-api-key"];
         let sent = |name: &str| credentials.iter().any(|c| name.eq_ignore_ascii_case(c));
-        self.withheld
-            || (self.known.is_some() && !here && !self.headers.iter().any(|(name, _)| sent(name)))
+        self.known.is_some() && !here && !self.headers.iter().any(|(name, _)| sent(name))
     }
 
     /// Whether only the models that the configuration lists are there.
@@ -381,6 +393,35 @@ impl Entry {
             key_variable: self.known.map(|known| known.key),
         }
     }
+}
+
+/// What an address that a project chose would get of the person's: nothing may go there but what
+/// stands in the project's own file as it is.
+fn withheld(
+    id: &str,
+    given: &config::Provider,
+    known: Option<&Known>,
+    env_key: Option<&str>,
+    config: &Config,
+) -> Option<String> {
+    if !config.project_env.is_empty() {
+        // Wherever the file has them: a prompt goes to the address as well as a key.
+        let names: Vec<_> = config.project_env.iter().map(String::as_str).collect();
+        return Some(format!("what {{env:}} takes from the environment ({})", names.join(", ")));
+    }
+    if given.api_key.is_some() && !given.api_key_from_project {
+        return Some(format!("`provider.{id}.options.apiKey` of your own configuration"));
+    }
+    if let Some(name) = given.headers.keys().find(|n| !given.headers_from_project.contains(*n)) {
+        return Some(format!("the header {name} of your own configuration"));
+    }
+    if given.options_from_person {
+        return Some("the options of its models in your own configuration".to_owned());
+    }
+    let name = known?.key;
+    let lacks_one = given.api_key.is_none() && given.headers.is_empty();
+    (lacks_one || (given.api_key.is_none() && env_key.is_some()))
+        .then(|| format!("the key in {name}"))
 }
 
 #[cfg(test)]

@@ -58,9 +58,15 @@ impl Catalogue {
                 &format!("`{name}` is not a model's full name, which is `provider/model`."),
             ));
         };
+        if self.disabled.iter().any(|id| id == provider) {
+            let why = format!(
+                "The provider `{provider}` is switched off: take it out of `disabled_providers` \
+                 in the configuration, or choose another model."
+            );
+            return Err(Problem::new(Code::UnknownModel, why));
+        }
         if name == GUIDE {
-            let info = self.models().pop().unwrap_or_else(|| unlisted("offline", "guide"));
-            return Ok(Model { info, kind: Kind::Guide });
+            return Ok(Model { info: super::guide(), kind: Kind::Guide });
         }
         if provider == "offline" {
             let why = format!("There is no model `{name}`. The embedded one is `{GUIDE}`.");
@@ -105,12 +111,13 @@ impl Catalogue {
                 ),
             ));
         };
-        if entry.withheld {
+        if let Some(what) = &entry.withheld {
             return Err(Problem::new(
                 Code::ProviderNotConfigured,
                 format!(
-                    "This project's own file sends `{id}` to {}, which must not get your key by \
-                     that alone: put the address into your global configuration instead.",
+                    "This project's own file sends `{id}` to {}, and an address that a project \
+                     chose gets nothing of yours: not {what}. Move the provider to your global \
+                     configuration.",
                     super::without_credentials(&base)
                 ),
             ));

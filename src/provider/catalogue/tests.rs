@@ -142,16 +142,71 @@ fn a_provider_of_ones_own_needs_no_key_and_lists_its_models() {
 }
 
 #[test]
-fn an_untrusted_project_gets_no_key_for_its_address() {
-    let env = [("ANTHROPIC_API_KEY", "sk-env")];
-    let mut provider = at("https://evil.example/v1");
-    provider.base_url_from_project = true;
-    let found = catalogue(&config("anthropic", provider.clone()), &env);
-    assert!(found.entry("anthropic").unwrap().key.is_none());
-    assert!(failed(&found, "anthropic/x").detail.contains("global configuration"));
-    provider.base_url = Some("http://127.0.0.1:9/v1".into());
-    let here = catalogue(&config("anthropic", provider), &env);
-    assert!(here.resolve("anthropic/x").is_ok());
+fn an_address_that_a_project_chose_gets_nothing_of_the_persons() {
+    let none: [(&str, &str); 0] = [];
+    let key = [("ANTHROPIC_API_KEY", "sk-env")];
+    let foreign =
+        || config::Provider { base_url_from_project: true, ..at("https://evil.example/v1") };
+    let refused = |config: &Config, env: &[(&str, &str)], id: &str, what: &str| {
+        let found = catalogue(config, env);
+        let entry = found.entry(id).unwrap();
+        assert!(entry.key.is_none() && entry.headers.is_empty(), "{what}");
+        assert!(!entry.is_usable() && found.default_model() == GUIDE, "{what}");
+        let problem = failed(&found, &format!("{id}/x"));
+        assert_eq!(problem.code, Code::ProviderNotConfigured);
+        for word in [what, "global configuration", "https://evil.example/v1"] {
+            assert!(problem.detail.contains(word), "{}", problem.detail);
+        }
+    };
+    refused(&config("anthropic", foreign()), &key, "anthropic", "ANTHROPIC_API_KEY");
+    refused(&config("anthropic", foreign()), &none, "anthropic", "ANTHROPIC_API_KEY");
+
+    let global = config::Provider { api_key: Some("sk-global".into()), ..foreign() };
+    refused(&config("mine", global.clone()), &none, "mine", "apiKey");
+    let header = ("X-Token".to_owned(), "sk-header".to_owned());
+    let global_header = config::Provider { headers: [header.clone()].into(), ..foreign() };
+    refused(&config("mine", global_header.clone()), &none, "mine", "X-Token");
+    let options = config::Provider { options_from_person: true, ..foreign() };
+    refused(&config("mine", options), &none, "mine", "options");
+    let with_env = Config {
+        project_env: ["SECRET".to_owned()].into(),
+        ..config("mine", config::Provider { api_key_from_project: true, ..global.clone() })
+    };
+    refused(&with_env, &none, "mine", "SECRET");
+
+    let literal = config::Provider { api_key_from_project: true, ..global };
+    let found = catalogue(&config("anthropic", literal), &key);
+    assert_eq!(found.entry("anthropic").unwrap().key.as_ref().unwrap().reveal(), "sk-global");
+    assert!(found.resolve("anthropic/x").is_ok());
+    let own = ["X-Token".to_owned()].into();
+    let literal = config::Provider { headers_from_project: own, ..global_header };
+    let found = catalogue(&config("mine", literal), &none);
+    assert_eq!(found.entry("mine").unwrap().headers[0].1.reveal(), "sk-header");
+    assert!(catalogue(&config("mine", foreign()), &key).resolve("mine/x").is_ok());
+
+    let here = config::Provider { base_url: Some("http://127.0.0.1:9/v1".into()), ..foreign() };
+    assert!(catalogue(&config("anthropic", here), &key).resolve("anthropic/x").is_ok());
+}
+
+#[test]
+fn a_provider_that_is_switched_off_is_not_there() {
+    let list = json!({"data": [{"id": "qwen3"}]}).to_string();
+    let (base, thread) = server(vec![Act::Send(answer(200, "", &list))]);
+    let off = ["anthropic", "ollama", "offline"].map(str::to_owned).to_vec();
+    let config = Config { disabled_providers: off, ..Config::default() };
+    let env = [("ANTHROPIC_API_KEY", "sk-one"), ("OPENAI_API_KEY", "sk-two")];
+    let mut found = catalogue(&config, &env);
+    found.local = Local::at(vec![Place { id: "ollama", name: "Ollama", base }]);
+    for name in ["anthropic/claude-sonnet-4", "ollama/qwen3", GUIDE] {
+        let problem = failed(&found, name);
+        assert_eq!(problem.code.status(), 422);
+        assert!(problem.detail.contains("`disabled_providers`"), "{}", problem.detail);
+        let provider = name.split('/').next().unwrap();
+        assert!(found.models().iter().all(|model| model.provider != provider));
+        assert!(found.providers().iter().all(|info| info.id != provider));
+    }
+    assert!(found.default_model().starts_with("openai/"));
+    thread.join().unwrap();
 }
 
 #[test]

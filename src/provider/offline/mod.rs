@@ -59,7 +59,7 @@ fn answer(request: &Request<'_>) -> Vec<Chunk> {
         match understand(asked) {
             Some(wish) => {
                 let (say, tool, args) = plan(&wish);
-                if request.tools.iter().any(|spec| *spec.name == *tool) {
+                if request.may_call && request.tools.iter().any(|spec| *spec.name == *tool) {
                     pieces(&say, PIECE, &mut out);
                     let id = Ids::new(request.messages, request.messages.len() as u64).take("");
                     out.push(Chunk::Call(Call { id, tool: tool.into(), args: Ok(args) }));
@@ -233,7 +233,7 @@ mod tests {
             schema: json!({}).into(),
         };
         let tools: Vec<_> = tools.iter().map(spec).collect();
-        let request = Request { system: "", messages, tools: &tools };
+        let request = Request::new("", messages, &tools);
         let (mut said, mut calls) = (String::new(), Vec::new());
         for chunk in Guide::new(&Cancel::new()).ask(&request) {
             match chunk.unwrap() {
@@ -307,7 +307,7 @@ mod tests {
     fn a_stopped_turn_ends() {
         let cancel = Cancel::new();
         let messages = [user("hello")];
-        let request = Request { system: "", messages: &messages, tools: &[] };
+        let request = Request::new("", &messages, &[]);
         let mut guide = Guide::new(&cancel);
         let mut answer = guide.ask(&request);
         assert!(answer.next().unwrap().is_ok());

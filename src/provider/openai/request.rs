@@ -23,6 +23,9 @@ pub(super) fn body(endpoint: &Endpoint, quirks: Quirks, request: &Request<'_>) -
     if quirks.asks_price {
         body.insert("usage".into(), json!({"include": true}));
     }
+    if let Some(temperature) = request.temperature {
+        body.insert("temperature".into(), temperature.into());
+    }
     if let Some(limit) = endpoint.output_limit {
         body.insert(quirks.output_key.into(), limit.into());
     }
@@ -38,6 +41,9 @@ pub(super) fn body(endpoint: &Endpoint, quirks: Quirks, request: &Request<'_>) -
             })
         });
         body.insert("tools".into(), tools.collect());
+        if !request.may_call {
+            body.insert("tool_choice".into(), "none".into());
+        }
         if quirks.tools_without_reasoning {
             body.insert("reasoning_effort".into(), "none".into());
         }
@@ -50,6 +56,14 @@ pub(super) fn body(endpoint: &Endpoint, quirks: Quirks, request: &Request<'_>) -
         match entry {
             Entry::User(text) => user(quirks, &mut messages, text),
             Entry::Answer(answer) => answered(endpoint, quirks, &mut messages, &answer),
+        }
+    }
+    if let Some(note) = request.note {
+        match messages.last_mut() {
+            Some(last) if quirks.is_mistral && last["role"] == "tool" => {
+                append(Some(last), note, "\n\n");
+            }
+            _ => user(quirks, &mut messages, note),
         }
     }
     body.insert("messages".into(), messages.into());
@@ -181,7 +195,7 @@ mod tests {
             description: "Reads".into(),
             schema: json!({"type": "object"}).into(),
         }];
-        let request = Request { system: "Be brief.", messages, tools: &tools };
+        let request = Request::new("Be brief.", messages, &tools);
         body(endpoint, Quirks::of(endpoint), &request)
     }
 
@@ -234,6 +248,34 @@ mod tests {
         assert_eq!(mistral["messages"][3]["tool_call_id"], id);
 
         assert_eq!(ask(&at("openrouter"), &[])["usage"]["include"], true);
+    }
+
+    #[test]
+    fn a_last_step_keeps_the_tools_and_says_so_at_the_end() {
+        let messages = [
+            message(Role::User, vec![text("hi")]),
+            message(Role::Assistant, vec![tool("a", 0, Some("one"))]),
+        ];
+        let tools = [ToolSpec {
+            name: "read_file".into(),
+            description: "Reads".into(),
+            schema: json!({"type": "object"}).into(),
+        }];
+        let last = |endpoint: &Endpoint| {
+            let request = Request::new("Be brief.", &messages, &tools);
+            let temperature = (endpoint.provider == "mistral").then_some(0.25);
+            let request = Request { may_call: false, note: Some("Stop."), temperature, ..request };
+            body(endpoint, Quirks::of(endpoint), &request)
+        };
+        let openai = last(&at("openai"));
+        assert_eq!(openai.get("temperature"), None);
+        assert_eq!((&openai["tool_choice"], openai["tools"].is_array()), (&json!("none"), true));
+        let said = openai["messages"].as_array().unwrap().last().unwrap();
+        assert_eq!(*said, json!({"role": "user", "content": "Stop."}));
+        let mistral = last(&at("mistral"));
+        let said = mistral["messages"].as_array().unwrap().last().unwrap();
+        assert_eq!(mistral["temperature"], 0.25);
+        assert_eq!((&said["role"], &said["content"]), (&json!("tool"), &json!("one\n\nStop.")));
     }
 
     #[test]
