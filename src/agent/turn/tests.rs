@@ -216,6 +216,25 @@ fn an_answer_cut_at_its_length_says_so() {
 }
 
 #[test]
+fn an_endless_answer_is_cut_and_the_turn_ends() {
+    let piece = "é".repeat(ANSWER_BYTES / 8 + 3);
+    let thought = Ok(Chunk::Reasoning(piece.clone()));
+    let pieces = (0..20).map(|_| text(&piece));
+    let answer = [thought, call("a", "echo", json!({}))].into_iter().chain(pieces).collect();
+    let played = play(vec![answer], 10, &Cancel::new());
+    assert_eq!((played.outcome.reason, played.outcome.problem), (FinishReason::Length, None));
+    let bytes: usize = played
+        .events
+        .iter()
+        .map(|body| match body {
+            Body::Text { content } | Body::Reasoning { content, .. } => content.len(),
+            other => panic!("{other:?}"),
+        })
+        .sum();
+    assert_eq!(bytes, ANSWER_BYTES);
+}
+
+#[test]
 fn oversized_arguments_are_refused_to_the_model_and_not_kept() {
     let big = json!({ "content": "x".repeat(ARGS_BYTES) });
     let steps =
