@@ -8,7 +8,7 @@ use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::message::{FinishReason, Message, Usage};
-use crate::provider::{Call, Chunk, Provider, Request, Stop};
+use crate::provider::{Call, Chunk, Provider, Request, Stop, one_line};
 use crate::transcript;
 
 /// Arguments of a tool call are at most this long, in bytes of JSON.
@@ -214,11 +214,12 @@ impl Turn<'_, '_> {
         let Call { id, tool, args } = call;
         let args = args.map_err(|bad| {
             let detail = format!(
-                "the model called {tool} with arguments that are no JSON object ({}): {}",
-                bad.why,
-                crate::tool::keep_both_ends(&bad.raw, 400)
+                "the model called {} with arguments that are no JSON object ({}): ",
+                one_line(&tool),
+                bad.why
             );
-            Problem::new(Code::ProviderFailed, detail)
+            let raw = one_line(&crate::tool::keep_both_ends(&bad.raw, 400));
+            Problem::new(Code::ProviderFailed, detail).unlogged(&raw)
         })?;
         let length = args.to_string().len();
         let too_long = length > ARGS_BYTES;

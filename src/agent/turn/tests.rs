@@ -156,13 +156,15 @@ fn results_of_all_calls_of_a_step_reach_the_next_one() {
 
 #[test]
 fn arguments_that_are_no_json_end_the_turn_and_what_was_said_stays() {
-    let args = Err(BadArgs { raw: "{\"path\": ".into(), why: "EOF".into() });
+    let raw = "{\"path\": \n2026 error forged".to_owned();
+    let args = Err(BadArgs { raw, why: "EOF".into() });
     let bad = Ok(Chunk::Call(Call { id: "a".into(), tool: "echo".into(), args }));
     let played = play(vec![vec![text("I will"), bad, end(Stop::Calls)]], 10, &Cancel::new());
     assert_eq!(told(&played.events), ["text"]);
     let problem = played.outcome.problem.unwrap();
     assert_eq!(problem.code, Code::ProviderFailed);
-    assert!(problem.detail.contains("{\"path\": ") && problem.detail.contains("EOF"));
+    assert!(problem.detail.ends_with("(EOF): {\"path\": 2026 error forged"), "{problem}");
+    assert!(problem.log_text().ends_with("(EOF)"), "{}", problem.log_text());
 }
 
 #[test]
