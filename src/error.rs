@@ -191,6 +191,8 @@ pub struct Problem {
     pub detail: String,
     /// Seconds after which trying again makes sense.
     pub retry_after: Option<u64>,
+    /// A part of the detail that no log shows: what a model wrote may hold anything of anybody.
+    pub unlogged: Option<String>,
     /// Further members of the JSON object.
     pub extra: serde_json::Map<String, Value>,
 }
@@ -198,7 +200,13 @@ pub struct Problem {
 impl Problem {
     /// A failure with its explanation.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), retry_after: None, extra: serde_json::Map::new() }
+        Self {
+            code,
+            detail: detail.into(),
+            retry_after: None,
+            unlogged: None,
+            extra: serde_json::Map::new(),
+        }
     }
 
     /// The same failure with one more member in its JSON.
@@ -213,6 +221,21 @@ impl Problem {
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
+    }
+
+    /// The same failure with words at the end that are for its reader and for no log.
+    #[must_use]
+    pub fn unlogged(mut self, words: &str) -> Self {
+        self.detail.push_str(words);
+        self.unlogged = Some(words.to_owned());
+        self
+    }
+
+    /// The detail as a log may show it.
+    #[must_use]
+    pub fn log_text(&self) -> &str {
+        let words = self.unlogged.as_deref().unwrap_or_default();
+        self.detail.strip_suffix(words).unwrap_or(&self.detail).trim_end_matches([':', ' '])
     }
 
     /// The problem+json object.

@@ -8,11 +8,13 @@ use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::message::{FinishReason, Message, Usage};
-use crate::provider::{Call, Chunk, Provider, Request, Stop};
+use crate::provider::{Call, Chunk, Provider, Request, Stop, one_line};
 use crate::transcript;
 
 /// Arguments of a tool call are at most this long, in bytes of JSON.
 const ARGS_BYTES: usize = 256 * 1024;
+/// Text and reasoning of one answer, in bytes.
+const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Said to the model when it has used up its steps.
 const LAST_STEP: &str = "You have used all the steps of this turn. Call no more tools: say what \
     was done, what is left, and how to go on.";
@@ -139,20 +141,31 @@ impl Turn<'_, '_> {
         let request = Request { may_call: note.is_none(), temperature, note, ..request };
 
         let mut step = Step { calls: Vec::new(), stop: Stop::Finished };
+        let mut room = ANSWER_BYTES;
         let mut used = Usage::default();
         let mut whole = false;
         let mut failure = None;
         for chunk in provider.ask(&request) {
             let body = match chunk {
                 Ok(Chunk::Text(text)) if text.is_empty() => continue,
+                Ok(Chunk::Text(_) | Chunk::Reasoning(_) | Chunk::ReasoningEnd(_)) if room == 0 => {
+                    // Dropping the answer closes its connection.
+                    step = Step { calls: Vec::new(), stop: Stop::Length };
+                    whole = true;
+                    break;
+                }
                 Ok(Chunk::Text(text)) => {
+                    let text = cut(text, &mut room);
                     if std::mem::take(&mut must_part) {
                         say(&mut grown, self.emit, Body::Text { content: "\n\n".to_owned() })?;
                     }
                     Body::Text { content: text }
                 }
-                Ok(Chunk::Reasoning(content)) => Body::Reasoning { content, opaque: None },
+                Ok(Chunk::Reasoning(content)) => {
+                    Body::Reasoning { content: cut(content, &mut room), opaque: None }
+                }
                 Ok(Chunk::ReasoningEnd(opaque)) => {
+                    room = room.saturating_sub(opaque.to_string().len());
                     Body::Reasoning { content: String::new(), opaque: Some(opaque) }
                 }
                 Ok(Chunk::Retry { attempt, wait_ms, reason }) => {
@@ -201,11 +214,12 @@ impl Turn<'_, '_> {
         let Call { id, tool, args } = call;
         let args = args.map_err(|bad| {
             let detail = format!(
-                "the model called {tool} with arguments that are no JSON object ({}): {}",
-                bad.why,
-                crate::text::keep_both_ends(&bad.raw, 400)
+                "the model called {} with arguments that are no JSON object ({}): ",
+                one_line(&tool),
+                bad.why
             );
-            Problem::new(Code::ProviderFailed, detail)
+            let raw = one_line(&crate::text::keep_both_ends(&bad.raw, 400));
+            Problem::new(Code::ProviderFailed, detail).unlogged(&raw)
         })?;
         let length = args.to_string().len();
         let too_long = length > ARGS_BYTES;
@@ -256,6 +270,17 @@ impl Turn<'_, '_> {
 fn say(answer: &mut Message, emit: &mut Emit<'_>, body: Body) -> Result<(), Problem> {
     transcript::grow(answer, &body);
     emit(body)
+}
+
+/// The text as far as there is room for it.
+fn cut(mut text: String, room: &mut usize) -> String {
+    if text.len() <= *room {
+        *room -= text.len();
+        return text;
+    }
+    let end = (0..=std::mem::take(room)).rev().find(|&at| text.is_char_boundary(at));
+    text.truncate(end.unwrap_or_default());
+    text
 }
 
 /// Text after a tool begins a paragraph of its own, for everyone who joins the texts.

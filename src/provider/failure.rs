@@ -110,7 +110,8 @@ impl Failure {
     /// An error reported inside a stream, `status` being what it would have been without one.
     pub(crate) fn in_stream(endpoint: &Endpoint, status: u16, error: &Value) -> Self {
         let words = message_of(error).unwrap_or_else(|| clip(&error.to_string(), RAW_WORDS));
-        let mut detail = format!("{}: {}", endpoint.name, sentence(&clip(&words, WORDS)));
+        let mut detail =
+            format!("{}: {}", endpoint.name, sentence(&clip(&one_line(&words), WORDS)));
         if matches!(status, 401 | 403) {
             let _ = write!(detail, " Check {}.", endpoint.key_origin);
         }

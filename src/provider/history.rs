@@ -22,14 +22,21 @@ pub(crate) enum Entry<'a> {
 /// One answer of the model, with what its calls gave.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Answer<'a> {
-    /// Text and opaque part of each block of reasoning.
-    pub(crate) reasoning: Vec<(&'a str, Option<&'a Value>)>,
-    /// What it wrote.
-    pub(crate) text: Vec<&'a str>,
+    /// What it thought and wrote, in order.
+    pub(crate) said: Vec<Said<'a>>,
     /// What it called, in order.
     pub(crate) calls: Vec<Called<'a>>,
     /// Which model wrote it, where that is known.
     pub(crate) model: Option<&'a str>,
+}
+
+/// A block of an answer that is no call.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Said<'a> {
+    /// Its text and its opaque part.
+    Reasoning(&'a str, Option<&'a Value>),
+    /// Text for the reader.
+    Text(&'a str),
 }
 
 /// A call and its result.
@@ -47,10 +54,26 @@ pub(crate) struct Called<'a> {
     pub(crate) is_error: bool,
 }
 
-impl Answer<'_> {
+impl<'a> Answer<'a> {
+    /// What it wrote, piece by piece.
+    pub(crate) fn text(&self) -> impl Iterator<Item = &'a str> {
+        self.said.iter().filter_map(|said| match said {
+            Said::Text(text) => Some(*text),
+            Said::Reasoning(..) => None,
+        })
+    }
+
+    /// Text and opaque part of each block of reasoning.
+    pub(crate) fn reasoning(&self) -> impl Iterator<Item = (&'a str, Option<&'a Value>)> {
+        self.said.iter().filter_map(|said| match said {
+            Said::Reasoning(text, opaque) => Some((*text, *opaque)),
+            Said::Text(_) => None,
+        })
+    }
+
     fn is_empty(&self) -> bool {
         // Reasoning alone is no answer: no provider takes a message of nothing else.
-        self.text.is_empty() && self.calls.is_empty()
+        self.text().next().is_none() && self.calls.is_empty()
     }
 }
 
@@ -99,8 +122,10 @@ fn answers<'a>(message: &'a Message, out: &mut Vec<Entry<'a>>) {
         }
         match part {
             Part::Text { text } if text.trim().is_empty() => {}
-            Part::Text { text } => answer.text.push(text),
-            Part::Reasoning { text, opaque } => answer.reasoning.push((text, opaque.as_ref())),
+            Part::Text { text } => answer.said.push(Said::Text(text)),
+            Part::Reasoning { text, opaque } => {
+                answer.said.push(Said::Reasoning(text, opaque.as_ref()));
+            }
             Part::Tool { id, tool, args, result, is_error, step, .. } => {
                 current = Some(*step);
                 answer.calls.push(Called {
@@ -114,7 +139,7 @@ fn answers<'a>(message: &'a Message, out: &mut Vec<Entry<'a>>) {
         }
     }
     if message.parts.is_empty() && !message.content.trim().is_empty() {
-        answer.text.push(&message.content);
+        answer.said.push(Said::Text(&message.content));
     }
     if !answer.is_empty() {
         out.push(Entry::Answer(answer));
@@ -151,11 +176,12 @@ mod tests {
         else {
             panic!("{entries:?}")
         };
-        assert_eq!(one.text, ["look", " and "]);
+        let texts = |answer: &Answer<'_>| answer.text().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(texts(one), ["look", " and "]);
         assert_eq!(one.calls.iter().map(|c| c.id).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((one.calls[1].result, one.calls[1].is_error), (INTERRUPTED, true));
-        assert_eq!((&two.reasoning[..], &two.text[..]), (&[("then", None)][..], &["again"][..]));
-        assert_eq!((&three.text[..], three.calls.len()), (&["done"][..], 0));
+        assert_eq!(two.said, [Said::Reasoning("then", None), Said::Text("again")]);
+        assert_eq!((texts(three), three.calls.len()), (vec!["done".to_owned()], 0));
     }
 
     #[test]

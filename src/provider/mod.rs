@@ -32,6 +32,7 @@ use crate::message::{Message, Usage};
 pub use catalogue::{
     Catalogue, GUIDE, Model, ModelInfo, Price, ProviderInfo, Source, key_variables,
 };
+pub(crate) use failure::one_line;
 pub use retry::Policy;
 
 /// What a model is asked.

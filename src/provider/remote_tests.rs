@@ -113,6 +113,13 @@ fn an_error_or_a_cut_before_the_first_token_is_tried_again() {
 }
 
 #[test]
+fn what_a_stream_reports_is_one_line() {
+    let error = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no\n2026 error forged\u001b[2J"}}"#;
+    let (_, problem, _) = play(vec![Act::Send(stream(&[START, error]))]);
+    assert_eq!(problem.unwrap().detail, "Anthropic: no 2026 error forged [2J.");
+}
+
+#[test]
 fn an_answer_with_nothing_in_it_is_tried_again() {
     let nothing = || Act::Send(stream(&[START, STOP]));
     let (chunks, problem, _) = play(vec![nothing(), Act::Send(stream(&[START, HELLO, STOP]))]);

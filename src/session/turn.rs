@@ -72,7 +72,7 @@ impl Turn {
             });
         let mut last = Vec::new();
         if let Some(problem) = &outcome.problem {
-            log::warn!("turn {} failed: {}", self.message_id, problem.detail);
+            log::warn!("turn {} failed: {}", self.message_id, problem.log_text());
             last.push(Body::Error {
                 code: problem.code.as_str().to_owned(),
                 message: problem.detail.clone(),

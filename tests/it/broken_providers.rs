@@ -216,19 +216,15 @@ fn an_abandoned_stream_closes_the_providers_connection() {
 }
 
 #[test]
-fn an_answer_without_a_word_leaves_no_hole_in_the_history() {
+fn an_answer_without_a_word_is_asked_for_again_and_leaves_no_hole_in_the_history() {
     for protocol in Protocol::BOTH {
         let provider = Scripted::play([Act::Say(stream(&protocol.end(false))), fine(protocol)]);
         let server = provider.world(protocol, &json!({})).serve();
-        let empty = server.post("/api/chat", &json!({ "message": "hello" })).json();
-        assert_eq!((&empty["content"], &empty["finishReason"]), (&json!(""), &json!("stop")));
-        let more = json!({ "message": "go on", "sessionId": empty["sessionId"] });
-        assert_eq!(server.post("/api/chat", &more).json()["content"], "all is well");
-        let asked = provider.asked();
-        let messages = asked[1]["messages"].as_array().unwrap();
-        let roles: Vec<_> = messages.iter().map(|message| &message["role"]).collect();
-        assert!(!roles.contains(&&json!("assistant")), "{protocol:?}: {messages:?}");
-        assert!(asked[1]["messages"].to_string().contains("hello"), "{messages:?}");
+        let told = server.stream(&json!({ "message": "hello" }));
+        assert_eq!(types(&told), ["session", "retry", "text", "done"], "{told:?}");
+        let messages = provider.asked()[1]["messages"].clone();
+        assert!(!messages.to_string().contains("assistant"), "{protocol:?}: {messages:?}");
+        assert!(messages.to_string().contains("hello"), "{messages:?}");
     }
 }
 

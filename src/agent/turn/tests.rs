@@ -162,13 +162,15 @@ fn results_of_all_calls_of_a_step_reach_the_next_one() {
 
 #[test]
 fn arguments_that_are_no_json_end_the_turn_and_what_was_said_stays() {
-    let args = Err(BadArgs { raw: "{\"path\": ".into(), why: "EOF".into() });
+    let raw = "{\"path\": \n2026 error forged".to_owned();
+    let args = Err(BadArgs { raw, why: "EOF".into() });
     let bad = Ok(Chunk::Call(Call { id: "a".into(), tool: "echo".into(), args }));
     let played = play(vec![vec![text("I will"), bad, end(Stop::Calls)]], 10, &Cancel::new());
     assert_eq!(told(&played.events), ["text"]);
     let problem = played.outcome.problem.unwrap();
     assert_eq!(problem.code, Code::ProviderFailed);
-    assert!(problem.detail.contains("{\"path\": ") && problem.detail.contains("EOF"));
+    assert!(problem.detail.ends_with("(EOF): {\"path\": 2026 error forged"), "{problem}");
+    assert!(problem.log_text().ends_with("(EOF)"), "{}", problem.log_text());
 }
 
 #[test]
@@ -219,6 +221,25 @@ fn a_cancelled_turn_is_aborted_whatever_it_failed_with() {
 fn an_answer_cut_at_its_length_says_so() {
     let played = play(vec![vec![text("long"), end(Stop::Length)]], 10, &Cancel::new());
     assert_eq!(played.outcome.reason, FinishReason::Length);
+}
+
+#[test]
+fn an_endless_answer_is_cut_and_the_turn_ends() {
+    let piece = "é".repeat(ANSWER_BYTES / 8 + 3);
+    let thought = Ok(Chunk::Reasoning(piece.clone()));
+    let pieces = (0..20).map(|_| text(&piece));
+    let answer = [thought, call("a", "echo", json!({}))].into_iter().chain(pieces).collect();
+    let played = play(vec![answer], 10, &Cancel::new());
+    assert_eq!((played.outcome.reason, played.outcome.problem), (FinishReason::Length, None));
+    let bytes: usize = played
+        .events
+        .iter()
+        .map(|body| match body {
+            Body::Text { content } | Body::Reasoning { content, .. } => content.len(),
+            other => panic!("{other:?}"),
+        })
+        .sum();
+    assert_eq!(bytes, ANSWER_BYTES);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::provider::Request;
 use crate::provider::endpoint::Endpoint;
-use crate::provider::history::{Answer, Called, Entry, entries};
+use crate::provider::history::{Answer, Called, Entry, Said, entries};
 
 /// Tokens that an answer may have where the model can write more: a bound on runaway answers.
 const USUAL_OUTPUT: u64 = 32_000;
@@ -103,19 +103,11 @@ fn add(turns: &mut Vec<Turn>, role: &'static str, blocks: impl IntoIterator<Item
 fn blocks(endpoint: &Endpoint, answer: &Answer<'_>) -> Vec<Value> {
     // Only the model that thought it can read it again.
     let own = answer.model.is_none_or(|model| model == endpoint.full_id);
-    let thinking = answer.reasoning.iter().filter(|_| own).filter_map(|(text, opaque)| {
-        let opaque = (*opaque)?;
-        match opaque["type"].as_str()? {
-            "thinking" => Some(json!({
-                "type": "thinking",
-                "thinking": text,
-                "signature": opaque.get("signature")?,
-            })),
-            "redacted_thinking" => Some(opaque.clone()),
-            _ => None,
-        }
+    let said = answer.said.iter().filter_map(|said| match said {
+        Said::Text(text) => Some(json!({"type": "text", "text": text})),
+        Said::Reasoning(text, opaque) if own => thinking(text, (*opaque)?),
+        Said::Reasoning(..) => None,
     });
-    let text = answer.text.iter().map(|text| json!({"type": "text", "text": text}));
     let calls = answer.calls.iter().map(|call| {
         json!({
             "type": "tool_use",
@@ -124,7 +116,24 @@ fn blocks(endpoint: &Endpoint, answer: &Answer<'_>) -> Vec<Value> {
             "input": if call.args.is_object() { call.args.clone() } else { json!({}) },
         })
     });
-    thinking.chain(text).chain(calls).collect()
+    let mut blocks: Vec<Value> = said.chain(calls).collect();
+    // An answer that was cut may end in a thought, with which no message may end.
+    while blocks.last().is_some_and(is_thinking) {
+        blocks.pop();
+    }
+    blocks
+}
+
+fn thinking(text: &str, opaque: &Value) -> Option<Value> {
+    match opaque["type"].as_str()? {
+        "thinking" => Some(json!({
+            "type": "thinking",
+            "thinking": text,
+            "signature": opaque.get("signature")?,
+        })),
+        "redacted_thinking" => Some(opaque.clone()),
+        _ => None,
+    }
 }
 
 fn result(call: &Called<'_>) -> Value {
@@ -210,6 +219,27 @@ mod tests {
         turn.model = Some("anthropic/another".into());
         let body = ask(&[messages[0].clone(), turn, messages[2].clone()]);
         assert_eq!(body["messages"][1]["content"][0]["text"], "look");
+    }
+
+    #[test]
+    fn thoughts_go_back_where_they_were() {
+        let signed = |signature: &str| Some(json!({"type": "thinking", "signature": signature}));
+        let parts = vec![
+            reasoning("one", signed("1")),
+            text("look"),
+            reasoning("two", signed("2")),
+            tool("a", 0, Some("found")),
+            text("so"),
+            reasoning("cut", signed("3")),
+        ];
+        let messages = [message(Role::User, vec![text("hi")]), message(Role::Assistant, parts)];
+        let body = ask(&messages);
+        let kinds = |at: usize| -> Vec<String> {
+            let blocks = body["messages"][at]["content"].as_array().unwrap();
+            blocks.iter().map(|block| block["type"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(kinds(1), ["thinking", "text", "thinking", "tool_use"]);
+        assert_eq!(kinds(3), ["text"]);
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn append(message: Option<&mut Value>, text: &str, between: &str) {
 }
 
 fn answered(endpoint: &Endpoint, quirks: Quirks, messages: &mut Vec<Value>, answer: &Answer<'_>) {
-    let text = answer.text.concat();
+    let text: String = answer.text().collect();
     if answer.calls.is_empty() {
         let last = messages.last_mut();
         let spoke = |m: &Value| m["role"] == "assistant" && m.get("tool_calls").is_none();
@@ -105,7 +105,7 @@ fn answered(endpoint: &Endpoint, quirks: Quirks, messages: &mut Vec<Value>, answ
     let own = answer.model.is_none_or(|model| model == endpoint.full_id);
     let opaque = |kind: &str| {
         let kind = kind.to_owned();
-        let all = answer.reasoning.iter().filter_map(|(_, opaque)| *opaque);
+        let all = answer.reasoning().filter_map(|(_, opaque)| opaque);
         all.filter(move |o| own && o["type"] == kind.as_str())
     };
     let calls = answer.calls.iter().map(|call| {
@@ -129,7 +129,7 @@ fn answered(endpoint: &Endpoint, quirks: Quirks, messages: &mut Vec<Value>, answ
     let mut message = json!({"role": "assistant", "content": content});
     message["tool_calls"] = calls.collect();
     if quirks.returns_reasoning {
-        let thought: String = answer.reasoning.iter().map(|(text, _)| *text).collect();
+        let thought: String = answer.reasoning().map(|(text, _)| text).collect();
         message["reasoning_content"] = thought.into();
     }
     if quirks.returns_details {
