@@ -107,9 +107,10 @@ impl Engine {
             specs,
             instructions: prompt::Instructions {
                 names: config.instructions.clone(),
-                reach: match config.instructions_from_project {
-                    true => Reach::Project,
-                    false => Reach::Anywhere,
+                reach: if config.instructions_from_project {
+                    Reach::Project
+                } else {
+                    Reach::Anywhere
                 },
             },
             hidden_env: config.used_env.clone(),
