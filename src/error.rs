@@ -194,25 +194,19 @@ pub struct Problem {
     /// A part of the detail that no log shows: what a model wrote may hold anything of anybody.
     pub unlogged: Option<String>,
     /// Further members of the JSON object.
-    pub extra: serde_json::Map<String, Value>,
+    pub extra: Vec<(&'static str, Value)>,
 }
 
 impl Problem {
     /// A failure with its explanation.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            retry_after: None,
-            unlogged: None,
-            extra: serde_json::Map::new(),
-        }
+        Self { code, detail: detail.into(), retry_after: None, unlogged: None, extra: Vec::new() }
     }
 
     /// The same failure with one more member in its JSON.
     #[must_use]
-    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(key.to_owned(), value.into());
+    pub fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+        self.extra.push((key, value.into()));
         self
     }
 
@@ -249,8 +243,8 @@ impl Problem {
             "status": status,
             "detail": self.detail,
         });
-        if let Some(map) = object.as_object_mut() {
-            map.extend(self.extra.clone());
+        for (key, value) in &self.extra {
+            object[key] = value.clone();
         }
         object
     }
