@@ -11,6 +11,7 @@ mod project;
 mod run;
 mod serve;
 mod status;
+mod stop;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::cancel::Guard;
 use crate::cli::exit::Exit;
-use crate::cli::run::Stop;
+use crate::cli::stop::Stop;
 use crate::event::{Body, Denial};
 use crate::message::FinishReason;
 use crate::os::{self, Waker, Woken};

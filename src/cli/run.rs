@@ -4,7 +4,7 @@
 //! done with them is the same.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::output::{Format, Printer, tell};
+use crate::cli::stop::Stop;
 use crate::cli::{input, project};
 use crate::client::{ClientError, Remote, Target};
 use crate::config::{Env, ServerFlags};
@@ -25,26 +26,6 @@ use crate::session::{Next, Prompt, Sessions};
 /// How long a server may take to hear that an interrupted turn is to stop.
 const ABORT_TIME: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(3600);
-
-/// Ends a run early, and remembers why.
-#[derive(Clone, Default)]
-pub(super) struct Stop {
-    /// Ends whatever blocks.
-    pub(super) cancel: Cancel,
-    reason: Arc<Mutex<Option<Exit>>>,
-}
-
-impl Stop {
-    /// Ends the run with this status, unless it is ending already.
-    pub(super) fn request(&self, exit: Exit) {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
-        self.cancel.cancel();
-    }
-
-    fn reason(&self) -> Option<Exit> {
-        *self.reason.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 pub(super) fn run(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     crate::cli::log::start(log::LevelFilter::Error);
