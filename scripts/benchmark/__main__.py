@@ -11,7 +11,6 @@ import argparse
 import pathlib
 import resource
 import signal
-import statistics
 import sys
 import tempfile
 import time
@@ -107,17 +106,14 @@ def measure(ours, peer, rounds, folder):
 
     say("requests per second")
     contenders = [(name, servers[name], program.health) for name, program in both]
-    contenders.insert(1, ("healthz", servers["ours"], "/healthz"))
+    unlogged = programs.ours(ours.binary, folder / "unlogged", programs.UNLOGGED_PORT).serve(log="/dev/null")
+    unlogged.first_answer()
+    contenders += [("healthz", servers["ours"], "/healthz"), ("unlogged", unlogged, ours.health)]
     for (name, count), rate in measures.loads(contenders, rounds.loads, rounds.load_seconds).items():
         results.add(f"load {count}", name, rate)
     for name, server in servers.items():
         results.add("after load", name, server.memory())
-    servers["ours"].stop()
-    servers["ours"] = quiet = ours.serve(log="/dev/null")
-    quiet.first_answer()
-    measures.load(quiet, ours.health, 64, 1)
-    rates = [measures.load(quiet, ours.health, 64, rounds.load_seconds) for _ in range(rounds.loads)]
-    results.add("load 64 without a log", "ours", statistics.median(rates))
+    unlogged.stop()
 
     say("delays of tokens")
     ways = {"direct": streams.Direct, "ours": lambda loop: streams.Ours(loop, servers["ours"])}

@@ -188,8 +188,8 @@ def command(program, arguments, times):
             stdin=subprocess.DEVNULL, capture_output=True, check=False,
         )
         took = (time.monotonic_ns() - began) / 1e6
-        if done.returncode:
-            raise RuntimeError(f"{arguments} failed: {done.stderr[-300:]}")
+        if done.returncode or b"hello" not in done.stdout:
+            raise RuntimeError(f"{arguments} gave no answer: {done.stderr[-300:]}")
         if number:
             walls.append(took)
     for _ in range(max(1, times // 3)):

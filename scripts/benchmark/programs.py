@@ -19,7 +19,7 @@ import time
 TREE = pathlib.Path(__file__).resolve().parents[2]
 TARGET = "x86_64-unknown-linux-musl"
 PEER = "opencode-ai@1.18.33"
-MOCK_PORT, PORT, PEER_PORT = 4399, 4310, 4320
+MOCK_PORT, PORT, UNLOGGED_PORT, PEER_PORT = 4399, 4310, 4311, 4320
 
 RUNNING = []
 
@@ -114,8 +114,8 @@ class Program:
         return [self.binary, *arguments]
 
 
-def ours(binary, folder):
-    return Program(binary, folder, PORT, "/api/status", {})
+def ours(binary, folder, port=PORT):
+    return Program(binary, folder, port, "/api/status", {})
 
 
 def peer(binary, folder):
