@@ -32,8 +32,8 @@ pub(super) struct Edge {
 
 /// What the edge says.
 pub(super) enum Verdict {
-    /// Go on, with the path below the base path.
-    Pass(String),
+    /// Go on; the path below the base path starts at this byte of the target.
+    Pass(usize),
     /// Answered here.
     Answered(Response),
 }
@@ -107,7 +107,7 @@ impl Edge {
             let detail = format!("this server is at {}/", self.base_path);
             return Err(Problem::new(Code::NotFound, detail));
         }
-        Ok(Verdict::Pass(path.to_owned()))
+        Ok(Verdict::Pass(self.base_path.len()))
     }
 
     /// The path without the base path; `None` for one that is not below it.

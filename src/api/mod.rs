@@ -102,20 +102,31 @@ impl Api {
         }
     }
 
-    fn route(&self, request: &mut Request<'_>, path: &str) -> Result<Answer, Problem> {
-        let method = match request.method() {
-            Method::Head => Method::Get,
-            other => other.clone(),
+    /// Answers by the table; `start` is where the path begins below the base path.
+    fn route(&self, request: &mut Request<'_>, start: usize) -> Result<Answer, Problem> {
+        let path = match request.path().get(start..) {
+            None | Some("") => "/",
+            Some(path) => path,
         };
-        let query = request.query().unwrap_or_default().to_owned();
+        let method = match request.method() {
+            Method::Head => &Method::Get,
+            other => other,
+        };
         let mut allowed = Vec::new();
+        let mut found = None;
         for route in ROUTES {
             let Some(id) = matching(route.path, path) else { continue };
-            if route.method == method {
-                return (route.handler)(self, request, &Params { id, query: &query });
+            if route.method == *method {
+                found = Some((route.handler, id.to_owned()));
+                break;
             }
             allowed.push(route.method.as_str());
         }
+        if let Some((handler, id)) = found {
+            let query = request.query().unwrap_or_default().to_owned();
+            return handler(self, request, &Params { id: &id, query: &query });
+        }
+        let is_options = *method == Method::Options;
         if allowed.is_empty() {
             let detail = "there is nothing at this path; GET /api/openapi.json lists what there is";
             return Err(Problem::new(Code::NotFound, detail));
@@ -125,7 +136,7 @@ impl Api {
         }
         allowed.push("OPTIONS");
         let allow = allowed.join(", ");
-        if method == Method::Options {
+        if is_options {
             return Ok(Answer::Full(Response::empty(204).header("Allow", allow)));
         }
         let detail = format!("this path takes {allow}");
@@ -137,8 +148,8 @@ impl Api {
 impl http::Service for Api {
     fn answer(&self, request: &mut Request<'_>) -> Answer {
         let answer = match self.edge.check(request) {
-            Verdict::Pass(path) => self
-                .route(request, &path)
+            Verdict::Pass(start) => self
+                .route(request, start)
                 .unwrap_or_else(|problem| Answer::Full(Response::problem(&problem))),
             Verdict::Answered(response) => Answer::Full(response),
         };

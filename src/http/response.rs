@@ -17,6 +17,8 @@ use tiny_http::{HTTPVersion, Header, StatusCode};
 use super::write::write_all;
 use crate::error::Problem;
 
+/// Most JSON answers fit in so many bytes.
+const SMALL: usize = 512;
 /// A body up to this size goes out in one write with its head.
 const JOINED: usize = 16 * 1024;
 
@@ -24,7 +26,7 @@ const JOINED: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct Response {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, Cow<'static, str>)>,
     body: Cow<'static, [u8]>,
 }
 
@@ -56,7 +58,10 @@ impl Response {
     #[must_use]
     pub fn json(status: u16, value: &impl Serialize) -> Self {
         // Only a map whose keys are no text cannot be printed, and no answer has one.
-        let body = serde_json::to_vec(value).unwrap_or_default();
+        let mut body = Vec::with_capacity(SMALL);
+        if serde_json::to_writer(&mut body, value).is_err() {
+            body.clear();
+        }
         Self::new(status).header("Content-Type", "application/json").body(body)
     }
 
@@ -75,7 +80,7 @@ impl Response {
     /// place. A value with control characters or beyond ASCII would break the framing: it is
     /// left out, and logged.
     #[must_use]
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -97,7 +102,7 @@ impl Response {
     #[must_use]
     pub fn header_value(&self, name: &str) -> Option<&str> {
         let mut fields = self.headers.iter().rev();
-        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
     }
 
     /// The body.
@@ -132,24 +137,9 @@ impl Response {
     /// Prints the head into the emptied buffer.
     pub(super) fn print_head(&self, buffer: &mut Vec<u8>, end: End, close: bool) -> io::Result<()> {
         buffer.clear();
-        let (status, length) = (StatusCode(self.status), Some(self.body.len()));
-        let mut printed = tiny_http::Response::new(status, Vec::new(), io::empty(), length, None)
-            .with_chunked_threshold(usize::MAX);
-        let own = [with_date(|date| header("Date", date)), header("Server", "opencode")];
-        // The body's own length is the only one: a field would override it.
-        let given =
-            self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("Content-Length"));
-        let given = given.map(|(name, value)| header(name, value));
-        own.into_iter().chain(given).flatten().for_each(|header| printed.add_header(header));
-        printed.raw_print(&mut *buffer, HTTPVersion(1, 1), &[], true, None)?;
-
-        buffer.truncate(buffer.len() - b"\r\n".len());
-        if end != End::Length || !has_body(self.status) {
-            // The length is the last field that `raw_print` writes.
-            let field = b"Content-Length: ";
-            if let Some(start) = buffer.windows(field.len()).rposition(|part| part == field) {
-                buffer.truncate(start);
-            }
+        self.with_fields(|fields| buffer.extend_from_slice(fields))?;
+        if end == End::Length && has_body(self.status) {
+            write!(buffer, "Content-Length: {}\r\n", self.body.len())?;
         }
         if end == End::Chunks {
             buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
@@ -165,6 +155,67 @@ impl Response {
             (false, None) => b"\r\n",
         });
         Ok(())
+    }
+
+    /// The status line and all fields but those of the framing. Printing them costs a dozen
+    /// allocations, so each thread keeps the last one: most answers are like the one before.
+    fn with_fields(&self, use_it: impl FnOnce(&[u8])) -> io::Result<()> {
+        thread_local! {
+            static LAST: RefCell<Option<Printed>> = const { RefCell::new(None) };
+        }
+        let second = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        LAST.with_borrow_mut(|last| {
+            let printed = match last {
+                Some(printed) if printed.is_of(self, second) => printed,
+                _ => last.insert(Printed::new(self, second)?),
+            };
+            use_it(&printed.bytes);
+            Ok(())
+        })
+    }
+
+    /// Prints the status line and the fields with `tiny_http`.
+    fn print_fields(&self, second: u64) -> io::Result<Vec<u8>> {
+        let mut printed = tiny_http::Response::new(
+            StatusCode(self.status),
+            Vec::new(),
+            io::empty(),
+            Some(0),
+            None,
+        );
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+        let own = [header("Date", &date), header("Server", "opencode")];
+        // The body's own length is the only one: a field would override it.
+        let given =
+            self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("Content-Length"));
+        let given = given.map(|(name, value)| header(name, value));
+        own.into_iter().chain(given).flatten().for_each(|header| printed.add_header(header));
+        let mut bytes = Vec::new();
+        printed.raw_print(&mut bytes, HTTPVersion(1, 1), &[], true, None)?;
+        // The length is the last field that `raw_print` writes, and is told behind it.
+        let field = b"Content-Length: ";
+        let end = bytes.windows(field.len()).rposition(|part| part == field);
+        bytes.truncate(end.unwrap_or(bytes.len().saturating_sub(b"\r\n".len())));
+        Ok(bytes)
+    }
+}
+
+/// The fields of an answer as they were printed.
+struct Printed {
+    status: u16,
+    headers: Vec<(&'static str, Cow<'static, str>)>,
+    second: u64,
+    bytes: Vec<u8>,
+}
+
+impl Printed {
+    fn new(response: &Response, second: u64) -> io::Result<Self> {
+        let bytes = response.print_fields(second)?;
+        Ok(Self { status: response.status, headers: response.headers.clone(), second, bytes })
+    }
+
+    fn is_of(&self, response: &Response, second: u64) -> bool {
+        self.second == second && self.status == response.status && self.headers == response.headers
     }
 }
 
@@ -184,21 +235,6 @@ fn header(name: &str, value: &str) -> Option<Header> {
 
 fn is_printable(value: &str) -> bool {
     value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
-}
-
-/// The time of day for `Date`, printed once a second (RFC 9110, section 6.6.1).
-fn with_date<T>(use_it: impl FnOnce(&str) -> T) -> T {
-    thread_local! {
-        static DATE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
-    }
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    DATE.with_borrow_mut(|(printed, text)| {
-        if *printed != seconds {
-            *text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
-            *printed = seconds;
-        }
-        use_it(text)
-    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::program::{World, await_that};
+use crate::program::{World, await_that, is_alive};
 use crate::wire::Client;
 
 /// Three sleepers: in the group, in a session of its own, and in the foreground. Each says who it
@@ -18,10 +18,6 @@ const SLEEPERS: &str = "run `sh -c 'echo $$ > a; exec sleep 1000' & \
 fn sleepers(project: &Path) -> Option<Vec<u32>> {
     let read = |name| std::fs::read_to_string(project.join(name)).ok()?.trim().parse().ok();
     ["a", "b", "c"].into_iter().map(read).collect()
-}
-
-fn is_alive(pid: u32) -> bool {
-    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! Turns from outside: who may work in a session, and what stops a turn.
 
-use std::path::Path;
 
 use serde_json::json;
 
-use crate::program::{Serving, World, await_that, events, types};
+use crate::program::{Serving, World, await_that, events, is_alive, types};
 use crate::wire::Client;
 
 /// Runs until it is stopped, and leaves its process id in the project.
@@ -23,12 +22,6 @@ fn start(server: &Serving, path: &str, more: &serde_json::Value) -> Client {
 fn command(server: &Serving) -> Option<u32> {
     let pid = std::fs::read_to_string(server.world.project.path().join("pid")).ok()?;
     pid.trim().parse().ok()
-}
-
-fn is_alive(pid: u32) -> bool {
-    // A zombie has no command line.
-    std::fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline"))
-        .is_ok_and(|line| !line.is_empty())
 }
 
 fn only_session(server: &Serving) -> serde_json::Value {

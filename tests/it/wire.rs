@@ -109,7 +109,7 @@ impl Service for Simple {
     }
 
     fn refused(&self, request: &Request<'_>, problem: &Problem) -> Response {
-        Response::problem(problem).header("X-Dressed-For", request.path())
+        Response::problem(problem).header("X-Dressed-For", request.path().to_owned())
     }
 }
 

@@ -18,7 +18,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -35,14 +35,26 @@ const FORMAT: &str = "1\n";
 /// Another process looks at a lock for microseconds; one that is held is held longer.
 const LOCK_TRIES: u32 = 4;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
+/// Sessions that other processes make or delete are counted after at most this time.
+const COUNT_TIME: Duration = Duration::from_millis(100);
 /// Nobody takes this long to write a small file.
 const UNFINISHED: Duration = Duration::from_secs(600);
 
 /// The sessions of one project.
 pub(super) struct Files {
     root: PathBuf,
-    /// Protects the count of sessions, with the time of the folder it was counted at.
-    counted: Mutex<Option<(SystemTime, usize)>>,
+    /// Protects the count of sessions.
+    counted: Mutex<Option<Counted>>,
+}
+
+/// How many sessions there were.
+#[derive(Clone, Copy)]
+struct Counted {
+    count: usize,
+    /// When the folder was looked at last.
+    looked: Instant,
+    /// The time of the folder's last change, if it is old enough to be told from the next one.
+    changed: Option<SystemTime>,
 }
 
 /// Holds a project for one server, until it is dropped.
@@ -189,20 +201,23 @@ impl Backend for Files {
     }
 
     fn count(&self) -> usize {
-        let folder = self.root.join("sessions");
-        let changed = fs::metadata(&folder).and_then(|found| found.modified());
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Ok(changed), Some((when, count))) = (&changed, *counted)
-            && *changed == when
+        let now = Instant::now();
+        if let Some(known) = *counted
+            && now - known.looked < COUNT_TIME
         {
-            return count;
+            return known.count;
         }
-        let count = self.ids(None, usize::MAX).map_or(0, |ids| ids.len());
+        let changed = fs::metadata(self.root.join("sessions")).and_then(|found| found.modified());
         // The folder's clock is coarse: one that changed just now may change again in its tick.
-        *counted = changed
-            .ok()
-            .filter(|when| when.elapsed().is_ok_and(|age| age > Duration::from_secs(1)))
-            .map(|when| (when, count));
+        let is_old = |when: &SystemTime| when.elapsed().is_ok_and(|age| age.as_secs() > 1);
+        let changed = changed.ok().filter(is_old);
+        let known = counted.filter(|known| changed.is_some() && known.changed == changed);
+        let count = match known {
+            Some(known) => known.count,
+            None => self.ids(None, usize::MAX).map_or(0, |ids| ids.len()),
+        };
+        *counted = Some(Counted { count, looked: now, changed });
         count
     }
 
