@@ -35,12 +35,18 @@ pub struct Failure {
     /// The status.
     pub exit: Exit,
     message: String,
+    wants_password: bool,
 }
 
 impl Failure {
     /// A failure with its explanation.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), wants_password: false }
+    }
+
+    /// Whether a server refused for want of the right credentials.
+    pub(super) fn wants_password(&self) -> bool {
+        self.wants_password
     }
 
     /// Wrong usage of a command, with the way to its help.
@@ -61,7 +67,7 @@ impl fmt::Display for Failure {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self { exit: exit_of(problem.code), message: problem.detail }
+        Self::new(exit_of(problem.code), problem.detail)
     }
 }
 
@@ -74,7 +80,9 @@ impl From<ClientError> for Failure {
             ClientError::Lost(_) => Exit::Failed,
             ClientError::Cancelled => Exit::Interrupted,
         };
-        Self { exit, message: error.to_string() }
+        let wants_password =
+            matches!(&error, ClientError::Refused(problem) if problem.code == Code::Unauthorized);
+        Self { exit, message: error.to_string(), wants_password }
     }
 }
 

@@ -129,7 +129,7 @@ pub(super) const COMMANDS: &[Command] = &[
             without\na prompt it is the prompt. Standard output carries the assistant's text \
             alone, tool\nactivity goes to standard error.\n\
             The password for --attach comes from user:password@ in the URL or from \
-            OPENCODE_SERVER_PASSWORD.\n\
+            OPENCODE_SERVER_PASSWORD,\nor is asked for on a terminal.\n\
             Exit status: 0 answered, 1 the turn failed, 2 wrong usage or unknown session, agent \
             or model,\n3 server not reachable, 4 not authorised, 5 a tool was refused for want of anybody to permit it,\n124 timed out, 130 \
             interrupted.",

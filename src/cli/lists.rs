@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
+use crate::cli::password::{self, Signalled};
 use crate::cli::{print, project};
-use crate::client::{Remote, Target};
+use crate::client::Target;
 use crate::config::{Env, ServerFlags};
 use crate::text;
 
@@ -43,8 +44,11 @@ const AGENTS: &[Column] = &[
 pub(super) fn list(name: &str, typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     let items = match typed.value("attach") {
         Some(url) => {
-            let remote = Remote::new(&Target::new(url, env, typed.value("ca"))?)?;
-            remote.get(&format!("/api/{name}"), &Cancel::new())?
+            let target = Target::new(url, env, typed.value("ca"))?;
+            let cancel = Cancel::new();
+            password::signed_in(target, env, Signalled::Nobody, &cancel, |remote| {
+                Ok(remote.get(&format!("/api/{name}"), &cancel)?)
+            })?
         }
         None => here(name, typed, env)?,
     };

@@ -7,6 +7,7 @@ mod input;
 mod lists;
 mod log;
 mod output;
+mod password;
 mod project;
 mod run;
 mod serve;

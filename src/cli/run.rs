@@ -15,6 +15,7 @@ use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::output::{Format, Printer, tell};
+use crate::cli::password::{self, Signalled};
 use crate::cli::stop::Stop;
 use crate::cli::{input, project};
 use crate::client::{ClientError, Remote, Target};
@@ -65,7 +66,9 @@ pub(super) fn run(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     let result = match typed.value("attach") {
         Some(url) => {
             let target = Target::new(url, env, typed.value("ca"))?;
-            attached(&Remote::new(&target)?, &ask, &message, &stop, &mut printer)
+            password::signed_in(target, env, Signalled::Command, &stop.cancel, |remote| {
+                attached(remote, &ask, &message, &stop, &mut printer)
+            })
         }
         None => in_process(typed, env, ask, message, &stop, &mut printer),
     };

@@ -3,8 +3,9 @@
 use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
+use crate::cli::password::{self, Signalled};
 use crate::cli::{print, project};
-use crate::client::{Remote, Target};
+use crate::client::Target;
 use crate::config::{Env, ServerFlags};
 use crate::text;
 
@@ -13,12 +14,15 @@ pub(super) fn status(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         Some(url) => url.to_owned(),
         None => usual_address(typed, env)?,
     };
-    let remote = Remote::new(&Target::new(&url, env, typed.value("ca"))?)?;
-    let status = remote.get("/api/status", &Cancel::new())?;
+    let target = Target::new(&url, env, typed.value("ca"))?;
+    let (base, cancel) = (target.base.clone(), Cancel::new());
+    let status = password::signed_in(target, env, Signalled::Nobody, &cancel, |remote| {
+        Ok(remote.get("/api/status", &cancel)?)
+    })?;
     let word = |name: &str| status[name].as_str().unwrap_or("?").to_owned();
     let line = format!(
         "{}: {}, version {}, {} sessions, {} turns running, model {}\n",
-        remote.url(),
+        base,
         word("status"),
         word("version"),
         status["sessions"],

@@ -1,7 +1,7 @@
 //! `opencode run`, as a script sees it: what is on which stream, and with which status it ends.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -310,4 +310,57 @@ fn help_and_version_are_there() {
     }
     assert!(world.run(&["serve", "--help"]).stdout.contains("OPENCODE_BASE_PATH"));
     assert_eq!(json!(world.run(&["help", "nothing"]).status), json!(2));
+}
+
+/// Runs the program on a terminal of its own; answers the question for a password, if it comes.
+/// Gives the status and what the terminal showed.
+fn on_a_terminal(world: &World, args: &str, answer: &[u8]) -> Option<(Option<i32>, String)> {
+    let like = world.command(&[]);
+    let program = like.get_program().to_str().unwrap().to_owned();
+    let line = format!("trap : INT; {program} {args}; s=$?; stty -a; exit $s");
+    let mut script = Command::new("script");
+    let child = script
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(like.get_current_dir().unwrap())
+        .env_clear()
+        .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        println!("left out: there is no `script` here");
+        return None;
+    };
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut shown, mut buffer, mut answered) = (Vec::new(), [0; 1024], false);
+    while let Ok(count @ 1..) = stdout.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..count]);
+        if !answered && String::from_utf8_lossy(&shown).contains("password of opencode at") {
+            answered = true;
+            stdin.write_all(answer).unwrap();
+        }
+    }
+    drop(stdin);
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    Some((child.wait().unwrap().code(), shown))
+}
+
+#[test]
+fn a_person_is_asked_for_the_password_once_and_it_is_not_shown() {
+    let server = World::new().env("OPENCODE_SERVER_PASSWORD", "s3cret").serve();
+    let world = World::new();
+    let url = server.url();
+    for command in ["status", "models", "run hello"] {
+        let args = command.replacen(' ', &format!(" --attach {url} "), 1);
+        let args = if args == command { format!("{command} --attach {url}") } else { args };
+        for (answer, status) in
+            [(&b"s3cret\n"[..], 0), (b"wr0ng\n", 4), (b"\x04", 4), (b"\x03", 130)]
+        {
+            let Some((ended, shown)) = on_a_terminal(&world, &args, answer) else { return };
+            assert_eq!(ended, Some(status), "{args}: {shown}");
+            assert_eq!(shown.matches("password of").count(), 1, "{args}: {shown}");
+            assert!(!shown.contains("s3cret") && !shown.contains("wr0ng"), "{args}: {shown}");
+            assert!(shown.contains(" echo "), "it is shown again: {shown}");
+        }
+    }
 }

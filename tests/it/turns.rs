@@ -1,6 +1,5 @@
 //! Turns from outside: who may work in a session, and what stops a turn.
 
-
 use serde_json::json;
 
 use crate::program::{Serving, World, await_that, events, is_alive, types};
