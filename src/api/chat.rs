@@ -52,7 +52,7 @@ pub(super) fn chat(
     let Asked { prompt, background } = read(request)?;
     let mut started = api.sessions.start(prompt)?;
     let mut transcript = Transcript::default();
-    let mut code = Code::Internal;
+    let mut failed = (Code::Internal, None);
     let mut agent = String::new();
     let socket = (!background).then(|| request.socket());
     loop {
@@ -63,11 +63,11 @@ pub(super) fn chat(
                     transcript.apply(&event.body);
                     match &event.body {
                         Body::Session { agent: answers, .. } => agent.clone_from(answers),
-                        Body::Error { code: word, .. } => {
-                            code = Code::parse(word).unwrap_or(Code::Internal);
+                        Body::Error { code, retry_after, .. } => {
+                            failed = (Code::parse(code).unwrap_or(Code::Internal), *retry_after);
                         }
                         Body::Done { .. } => {
-                            return Ok(Answer::Full(whole(&started, &agent, code, transcript)));
+                            return Ok(Answer::Full(whole(&started, &agent, failed, transcript)));
                         }
                         _ => {}
                     }
@@ -84,15 +84,21 @@ pub(super) fn chat(
 }
 
 /// The answer to `/api/chat`: a turn that failed is a problem that keeps what was said.
-fn whole(started: &Started, agent: &str, code: Code, transcript: Transcript) -> Response {
+fn whole(
+    started: &Started,
+    agent: &str,
+    (code, retry_after): (Code, Option<u64>),
+    transcript: Transcript,
+) -> Response {
     let Some(message) = transcript.into_messages().pop() else {
         return Response::problem(&Problem::new(Code::Internal, "the turn left no message"));
     };
     if let Some(error) = message.error {
-        let problem = Problem::new(code, error)
+        let mut problem = Problem::new(code, error)
             .with("sessionId", started.session_id.as_str())
             .with("messageId", started.message_id.as_str())
             .with("content", message.content);
+        problem.retry_after = retry_after;
         return Response::problem(&problem);
     }
     let calls: Vec<Value> = calls(&message).collect();

@@ -73,6 +73,7 @@ impl Turn {
             last.push(Body::Error {
                 code: problem.code.as_str().to_owned(),
                 message: problem.detail.clone(),
+                retry_after: problem.retry_after,
             });
         }
         last.push(Body::Done {
@@ -169,7 +170,11 @@ fn unfinished(store: &Store, session: &str) -> Result<Vec<Body>, Problem> {
     let Some(message_id) = open else { return Ok(Vec::new()) };
     let message = "the server ended in the middle of this turn; what it had said is kept";
     Ok(vec![
-        Body::Error { code: Code::Internal.as_str().to_owned(), message: message.to_owned() },
+        Body::Error {
+            code: Code::Internal.as_str().to_owned(),
+            message: message.to_owned(),
+            retry_after: None,
+        },
         Body::Done { message_id, finish_reason: FinishReason::Error, usage: Usage::default() },
     ])
 }
