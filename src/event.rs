@@ -139,6 +139,9 @@ pub enum Body {
         code: String,
         /// What happened, and what to do.
         message: String,
+        /// Seconds after which trying again makes sense.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        retry_after: Option<u64>,
     },
     /// The turn ended; always the last event of a turn.
     Done {

@@ -21,6 +21,7 @@ pub mod transcript;
 pub mod error;
 pub mod cancel;
 pub mod id;
+pub mod pem;
 pub mod percent;
 pub mod sse;
 pub mod text;

@@ -78,7 +78,7 @@ pub(super) fn chat(
     let socket = (!attended.background).then(|| request.socket());
     let started = &mut attended.started;
     let mut transcript = Transcript::default();
-    let mut code = Code::Internal;
+    let mut failed = (Code::Internal, None);
     let mut agent = String::new();
     loop {
         let events = match started.events.next(socket, LONG).unwrap_or(Next::Departed) {
@@ -93,11 +93,11 @@ pub(super) fn chat(
             transcript.apply(&event.body);
             match &event.body {
                 Body::Session { agent: answers, .. } => agent.clone_from(answers),
-                Body::Error { code: word, .. } => {
-                    code = Code::parse(word).unwrap_or(Code::Internal);
+                Body::Error { code, retry_after, .. } => {
+                    failed = (Code::parse(code).unwrap_or(Code::Internal), *retry_after);
                 }
                 Body::Done { message_id, .. } if *message_id == started.message_id => {
-                    return Ok(Answer::Full(whole(started, &agent, code, transcript)));
+                    return Ok(Answer::Full(whole(started, &agent, failed, transcript)));
                 }
                 _ => {}
             }
@@ -106,13 +106,19 @@ pub(super) fn chat(
 }
 
 /// The answer to `/api/chat`: a turn that failed is a problem that keeps what was said.
-fn whole(started: &Started, agent: &str, code: Code, transcript: Transcript) -> Response {
+fn whole(
+    started: &Started,
+    agent: &str,
+    (code, retry_after): (Code, Option<u64>),
+    transcript: Transcript,
+) -> Response {
     let message = transcript.into_answer();
     if let Some(error) = message.error {
-        let problem = Problem::new(code, error)
+        let mut problem = Problem::new(code, error)
             .with("sessionId", started.session_id.as_str())
             .with("messageId", started.message_id.as_str())
             .with("content", message.content);
+        problem.retry_after = retry_after;
         return Response::problem(&problem);
     }
     let calls: Vec<Value> = calls(&message).collect();

@@ -12,12 +12,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::bounded;
 use serde_json::Value;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event;
+use crate::pem;
 use crate::sse;
 
 pub use target::Target;
@@ -278,17 +279,6 @@ impl Iterator for Events {
 fn tls(ca: Option<&std::path::Path>) -> Result<TlsConfig, ClientError> {
     let Some(path) = ca else { return Ok(TlsConfig::default()) };
     let wrong = |why: String| ClientError::Usage(format!("--ca {}: {why}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let mut certificates: Vec<Certificate<'static>> = Vec::new();
-    for item in ureq::tls::parse_pem(&pem) {
-        if let ureq::tls::PemItem::Certificate(certificate) =
-            item.map_err(|error| wrong(error.to_string()))?
-        {
-            certificates.push(certificate);
-        }
-    }
-    if certificates.is_empty() {
-        return Err(wrong("there is no certificate in it".to_owned()));
-    }
+    let certificates = pem::certificates(path).map_err(wrong)?;
     Ok(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&certificates)).build())
 }

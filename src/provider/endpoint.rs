@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::proxy::Proxies;
 use super::retry::Policy;
+use super::roots::Roots;
 use crate::config::{Cost, Protocol};
 use crate::message::Usage;
 
@@ -70,6 +71,8 @@ pub(crate) struct Endpoint {
     pub(crate) policy: Policy,
     /// The proxies of the environment.
     pub(crate) proxies: Proxies,
+    /// The authorities that vouch for it.
+    pub(crate) roots: Roots,
 }
 
 impl Endpoint {

@@ -18,6 +18,7 @@ mod remote;
 #[cfg(test)]
 mod remote_tests;
 mod retry;
+mod roots;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transport;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::endpoint::{Endpoint, Secret};
 use super::proxy::Proxies;
 use super::retry::Policy;
+use super::roots::Roots;
 use crate::config::Protocol;
 use crate::message::{Message, Part, Role, ToolStatus};
 
@@ -75,6 +76,7 @@ pub(crate) fn endpoint() -> Endpoint {
         silence: Duration::from_secs(10),
         policy: quick(),
         proxies: Proxies::default(),
+        roots: Roots::default(),
     }
 }
 

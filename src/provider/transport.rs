@@ -68,6 +68,7 @@ impl Transport {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(proxy)
+            .tls_config(endpoint.roots.tls())
             .user_agent(concat!("opencode/", env!("CARGO_PKG_VERSION")))
             // A compressed stream would be held back until a block is full.
             .accept_encoding("identity")
@@ -213,7 +214,8 @@ impl Transport {
             ureq::Error::Io(io) => match io.kind() {
                 // What rustls says of a certificate comes this way.
                 io::ErrorKind::InvalidData => {
-                    Failure::fatal(Code::ProviderUnreachable, unreachable(&io.to_string()))
+                    let why = format!("{io} ({})", endpoint.roots.hint());
+                    Failure::fatal(Code::ProviderUnreachable, unreachable(&why))
                 }
                 io::ErrorKind::UnexpectedEof
                 | io::ErrorKind::ConnectionReset
@@ -222,7 +224,8 @@ impl Transport {
                 _ => Failure::passing(Code::ProviderUnreachable, unreachable(&io.to_string())),
             },
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
-                Failure::fatal(Code::ProviderUnreachable, unreachable(&error.to_string()))
+                let why = format!("{error} ({})", endpoint.roots.hint());
+                Failure::fatal(Code::ProviderUnreachable, unreachable(&why))
             }
             ureq::Error::Http(_) | ureq::Error::BadUri(_) => Failure::fatal(
                 Code::ProviderNotConfigured,

@@ -76,6 +76,7 @@ impl Turn {
             last.push(Body::Error {
                 code: problem.code.as_str().to_owned(),
                 message: problem.detail.clone(),
+                retry_after: problem.retry_after,
             });
         }
         last.push(Body::Done {
@@ -193,7 +194,11 @@ fn last_words(store: &Store, session: &str) -> Result<Vec<Body>, StoreError> {
     let message = "the server ended in the middle of this turn; what it had said is kept";
     Ok(interrupted
         .chain([
-            Body::Error { code: Code::Internal.as_str().to_owned(), message: message.to_owned() },
+            Body::Error {
+                code: Code::Internal.as_str().to_owned(),
+                message: message.to_owned(),
+                retry_after: None,
+            },
             Body::Done { message_id, finish_reason: FinishReason::Error, usage: Usage::default() },
         ])
         .collect())

@@ -167,6 +167,20 @@ fn a_refusal_at_once_is_a_problem_and_status_1_with_an_empty_stdout() {
 }
 
 #[test]
+fn the_wait_that_a_provider_asks_for_reaches_the_client() {
+    let limited = || {
+        let words = answer(429, &json!({ "error": { "message": "slow down" } }));
+        Act::Say(words.replacen("Connection:", "Retry-After: 90\r\nConnection:", 1))
+    };
+    let provider = Scripted::play([limited(), limited()]);
+    let server = provider.world(Protocol::OpenAi, &json!({})).serve();
+    let reply = server.post("/api/chat", &json!({ "message": "hello" }));
+    assert_eq!((reply.status, reply.field("retry-after")), (429, Some("90")), "{reply:?}");
+    let told = server.stream(&json!({ "message": "hello" }));
+    assert_eq!(told[1]["retryAfter"], 90, "{told:?}");
+}
+
+#[test]
 fn a_refusal_to_go_on_is_told_as_such_and_not_tried_again() {
     let withheld = json!({ "choices": [{
         "index": 0, "delta": {}, "message": {}, "finish_reason": "content_filter",
@@ -216,15 +230,31 @@ fn an_abandoned_stream_closes_the_providers_connection() {
 }
 
 #[test]
-fn an_answer_without_a_word_is_asked_for_again_and_leaves_no_hole_in_the_history() {
+fn an_answer_without_a_word_is_asked_for_again() {
     for protocol in Protocol::BOTH {
         let provider = Scripted::play([Act::Say(stream(&protocol.end(false))), fine(protocol)]);
         let server = provider.world(protocol, &json!({})).serve();
         let told = server.stream(&json!({ "message": "hello" }));
         assert_eq!(types(&told), ["session", "retry", "text", "done"], "{told:?}");
-        let messages = provider.asked()[1]["messages"].clone();
-        assert!(!messages.to_string().contains("assistant"), "{protocol:?}: {messages:?}");
-        assert!(messages.to_string().contains("hello"), "{messages:?}");
+        assert!(told[1]["reason"].as_str().unwrap().contains("answered nothing"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_turn_without_a_word_leaves_no_hole_in_the_history() {
+    for protocol in Protocol::BOTH {
+        let refusal = answer(400, &json!({ "error": { "message": "no" } }));
+        let provider = Scripted::play([Act::Say(refusal), fine(protocol)]);
+        let server = provider.world(protocol, &json!({})).serve();
+        let empty = server.post("/api/chat", &json!({ "message": "hello" })).json();
+        assert_eq!(empty["content"], "", "{empty}");
+        let more = json!({ "message": "go on", "sessionId": empty["sessionId"] });
+        assert_eq!(server.post("/api/chat", &more).json()["content"], "all is well");
+        let asked = provider.asked();
+        let messages = asked[1]["messages"].as_array().unwrap();
+        let roles: Vec<_> = messages.iter().map(|message| &message["role"]).collect();
+        assert!(!roles.contains(&&json!("assistant")), "{protocol:?}: {messages:?}");
+        assert!(asked[1]["messages"].to_string().contains("hello"), "{messages:?}");
     }
 }
 

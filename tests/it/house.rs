@@ -40,6 +40,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         "transcript",
         "cancel",
         "id",
+        "pem",
         "percent",
         "sse",
         "text",

@@ -16,6 +16,7 @@ use self::local::Local;
 use super::endpoint::{Secret, is_loopback, without_credentials};
 use super::proxy::Proxies;
 use super::retry::Policy;
+use super::roots::Roots;
 use crate::config::{self, Config, Env, Protocol};
 
 pub use known::key_variables;
@@ -116,6 +117,7 @@ pub struct Catalogue {
     silence: std::time::Duration,
     policy: Policy,
     proxies: Proxies,
+    roots: Roots,
 }
 
 /// A provider as everything together describes it.
@@ -164,6 +166,7 @@ impl Catalogue {
             silence: config.server.limits.provider_time,
             policy: Policy::default(),
             proxies: Proxies::new(env),
+            roots: Roots::new(env),
         }
     }
 

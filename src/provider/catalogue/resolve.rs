@@ -173,6 +173,7 @@ impl Catalogue {
             silence: self.silence,
             policy: self.policy,
             proxies: self.proxies.clone(),
+            roots: self.roots.clone(),
         }
     }
 

@@ -104,7 +104,7 @@ mod tests {
             text("d"),
             output,
             text("e"),
-            Body::Error { code: "x".into(), message: "y".into() },
+            Body::Error { code: "x".into(), message: "y".into(), retry_after: None },
         ];
         let numbered = bodies.into_iter().enumerate();
         let events: Vec<_> = numbered
