@@ -4,6 +4,7 @@
 //! lock is never held while anything waits on a network, a disk or a child process. This room
 //! does not know HTTP: a server, a script and a terminal ask it the same way.
 
+mod follow;
 mod hub;
 pub mod store;
 mod turn;
@@ -18,7 +19,6 @@ use serde::Serialize;
 use crate::agent::{Engine, Wish};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
-use crate::event::EventId;
 use crate::id::{self, Ids};
 use crate::message::{Message, Usage};
 use crate::os::Waker;
@@ -26,7 +26,7 @@ use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::transcript::Transcript;
 
 pub use hub::Closed;
-pub use store::{Follower, Next};
+pub use store::{ALL_SESSIONS, Follower, Next};
 
 /// A message of a user is at most this long, in bytes.
 pub const MESSAGE_BYTES: usize = 512 * 1024;
@@ -252,27 +252,26 @@ impl Sessions {
         self.store.delete(lease).map_err(|e| problem(e, session))
     }
 
-    /// Follows a session: what came after an event, or from now on.
-    pub fn follow(&self, session: &str, after: Option<EventId>) -> Result<Follower, Problem> {
-        self.store.follow(session, after).map_err(|e| problem(e, session))
-    }
-
-    /// The same, waking a waker that others share.
-    pub fn follow_with(
-        &self,
-        session: &str,
-        after: Option<EventId>,
-        waker: Arc<Waker>,
-    ) -> Result<Follower, Problem> {
-        self.store.follow_with(session, after, waker).map_err(|e| problem(e, session))
-    }
-
     /// Starts a turn. Its events come through the subscription, whose first is `session` and
     /// whose last is `done`; they come whether or not anybody reads them.
     ///
     /// # Errors
     /// Whatever can be refused before the turn begins; nothing is kept of it then.
     pub fn start(&self, prompt: Prompt) -> Result<Started, Problem> {
+        self.start_for(prompt, Store::follow_turn)
+    }
+
+    /// The same for one who follows other sessions too, by a waker they share: the subscription
+    /// goes on after the turn, and tells what else happens to the session.
+    pub fn start_with(&self, prompt: Prompt, waker: Arc<Waker>) -> Result<Started, Problem> {
+        self.start_for(prompt, |store, session| store.subscribe(session, None, waker))
+    }
+
+    fn start_for(
+        &self,
+        prompt: Prompt,
+        follow: impl FnOnce(&Store, &str) -> Result<Follower, StoreError>,
+    ) -> Result<Started, Problem> {
         check_message(&prompt.message)?;
         let known = match &prompt.session {
             Some(session) => Some(self.store.head(session).map_err(|e| problem(e, session))?.0),
@@ -287,7 +286,7 @@ impl Sessions {
 
         self.reserve()?;
         let is_new = known.is_none();
-        let prepared = self.prepare(&prompt, known);
+        let prepared = self.prepare(&prompt, known, follow);
         let (session_id, lease, events) = match prepared {
             Ok(prepared) => prepared,
             Err(problem) => {
@@ -350,6 +349,7 @@ impl Sessions {
         &self,
         prompt: &Prompt,
         known: Option<Head>,
+        follow: impl FnOnce(&Store, &str) -> Result<Follower, StoreError>,
     ) -> Result<(String, Lease, Follower), Problem> {
         let is_new = known.is_none();
         let head = known.unwrap_or_else(|| {
@@ -361,7 +361,7 @@ impl Sessions {
             self.store.create(&head).map_err(|e| problem(e, &id))?;
         }
         let lease = self.store.acquire(&id).map_err(|e| problem(e, &id))?;
-        match self.store.follow(&id, None) {
+        match follow(&self.store, &id) {
             Ok(events) => Ok((id, lease, events)),
             Err(error) => {
                 self.give_back(lease, is_new);
@@ -381,6 +381,8 @@ impl Sessions {
         }
         self.wait_idle(ABORT_TIME);
         self.lock().join_ended();
+        // The last words of the turns are in the followers' queues, before this one.
+        self.store.end_following();
     }
 
     fn wait_idle(&self, time: Duration) {
@@ -486,6 +488,7 @@ fn problem(error: StoreError, session: &str) -> Problem {
              /api/sessions/{id}/abort",
         )
         .with("sessionId", session),
+        StoreError::Crowded => Problem::new(Code::AtCapacity, error.to_string()).retry_after(5),
         StoreError::Exists => Problem::new(Code::Internal, "the new session's id was taken"),
         StoreError::Full
         | StoreError::Served(_)
