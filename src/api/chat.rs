@@ -28,19 +28,21 @@ struct Asked {
 
 fn read(request: &mut Request<'_>) -> Result<Asked, Problem> {
     let fields = Fields::read(request)?;
+    Ok(Asked { background: fields.flag("background")?, prompt: prompt(&fields)? })
+}
+
+/// What a chat asks for, however it came.
+pub(super) fn prompt(fields: &Fields) -> Result<Prompt, Problem> {
     let title = fields.string("title")?;
     let title = title.map(|title| super::sessions::checked_title(&title)).transpose()?;
     // Every permission is `allow` until permissions are configured, so both answers are one.
     fields.word("permissions", &["ask", "refuse"])?;
-    Ok(Asked {
-        background: fields.flag("background")?,
-        prompt: Prompt {
-            message: fields.required("message")?,
-            session: fields.string("sessionId")?,
-            title,
-            agent: fields.string("agent")?,
-            model: fields.string("model")?,
-        },
+    Ok(Prompt {
+        message: fields.required("message")?,
+        session: fields.string("sessionId")?,
+        title,
+        agent: fields.string("agent")?,
+        model: fields.string("model")?,
     })
 }
 
