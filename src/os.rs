@@ -142,6 +142,30 @@ pub fn release_stack() {
     }
 }
 
+/// Waits until the waker is woken, or the socket can be read or written as far as that is asked
+/// for, or fails; at most for `time`. Tells whether the waker was woken; it is cleared.
+pub fn wait_ready(
+    waker: &Waker,
+    socket: BorrowedFd<'_>,
+    (read, write): (bool, bool),
+    time: Duration,
+) -> io::Result<bool> {
+    let mut wanted = PollFlags::empty();
+    wanted.set(PollFlags::IN, read);
+    wanted.set(PollFlags::OUT, write);
+    let mut fds = [PollFd::new(waker, PollFlags::IN), PollFd::new(&socket, wanted)];
+    let timeout = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+    match rustix::event::poll(&mut fds, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let woken = !fds[0].revents().is_empty();
+    if woken {
+        waker.clear();
+    }
+    Ok(woken)
+}
+
 /// Makes a child the leader of its own session and process group, without a terminal, that gets
 /// SIGKILL when the thread that spawned it ends, so spawn from one that lives as long as the child
 /// may.

@@ -26,22 +26,24 @@ struct Asked {
     background: bool,
 }
 
-/// Reads what is asked; `asks` says whether somebody can answer where the request does not.
 fn read(request: &mut Request<'_>, asks: bool) -> Result<Asked, Problem> {
     let fields = Fields::read(request)?;
+    Ok(Asked { background: fields.flag("background")?, prompt: prompt(&fields, asks)? })
+}
+
+/// What a chat asks for, however it came; `asks` says whether somebody can answer where it does
+/// not say so itself.
+pub(super) fn prompt(fields: &Fields, asks: bool) -> Result<Prompt, Problem> {
     let title = fields.string("title")?;
     let title = title.map(|title| super::sessions::checked_title(&title)).transpose()?;
     let permissions = fields.word("permissions", &["ask", "refuse"])?;
-    Ok(Asked {
-        background: fields.flag("background")?,
-        prompt: Prompt {
-            message: fields.required("message")?,
-            session: fields.string("sessionId")?,
-            title,
-            agent: fields.string("agent")?,
-            model: fields.string("model")?,
-            can_ask: permissions.map_or(asks, |word| word == "ask"),
-        },
+    Ok(Prompt {
+        message: fields.required("message")?,
+        session: fields.string("sessionId")?,
+        title,
+        agent: fields.string("agent")?,
+        model: fields.string("model")?,
+        can_ask: permissions.map_or(asks, |word| word == "ask"),
     })
 }
 

@@ -9,11 +9,13 @@
 mod auth;
 mod chat;
 mod edge;
+mod events;
 mod fields;
 mod forwarded;
 mod info;
 mod openapi;
 mod sessions;
+mod ws;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -78,12 +80,14 @@ const ROUTES: &[Route] = &[
     Route { method: Method::Patch, path: "/api/sessions/{id}", handler: sessions::rename },
     Route { method: Method::Delete, path: "/api/sessions/{id}", handler: sessions::delete },
     Route { method: Method::Post, path: "/api/sessions/{id}/abort", handler: sessions::abort },
+    Route { method: Method::Get, path: "/api/sessions/{id}/events", handler: events::follow },
     Route { method: Method::Post, path: "/api/permissions/{id}", handler: sessions::permit },
     Route { method: Method::Get, path: "/api/models", handler: info::models },
     Route { method: Method::Get, path: "/api/providers", handler: info::providers },
     Route { method: Method::Get, path: "/api/agents", handler: info::agents },
     Route { method: Method::Get, path: "/api/files", handler: info::files },
     Route { method: Method::Get, path: "/api/openapi.json", handler: openapi::document },
+    Route { method: Method::Get, path: "/ws", handler: ws::open },
 ];
 
 impl Api {

@@ -21,6 +21,8 @@ const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 const RING_EVENTS: usize = 4096;
 /// ...and about this many bytes of them.
 const RING_BYTES: usize = 1024 * 1024;
+/// A session has at most this many followers, beside those who asked for a turn.
+pub(super) const FOLLOWERS: usize = 256;
 
 /// The followers of one session, and its newest events.
 #[derive(Debug)]
@@ -34,12 +36,14 @@ struct HubState {
     ring: VecDeque<Arc<Event>>,
     ring_bytes: usize,
     queues: Vec<Arc<Queue>>,
+    /// Followers, those included whose queue is not among `queues` yet, or no more.
+    followers: usize,
     /// The newest event told, or stored before anybody followed.
     told: EventId,
     /// The size of the log when `told` was last compared with it.
     size: u64,
     used: Instant,
-    deleted: bool,
+    closed: bool,
 }
 
 /// Why a queue takes no more events.
@@ -47,7 +51,7 @@ struct HubState {
 pub enum Closed {
     /// The follower read too slowly.
     TooSlow,
-    /// The session is gone.
+    /// The session is gone, or the server stops.
     Ended,
 }
 
@@ -56,6 +60,8 @@ pub enum Closed {
 pub(super) struct Queue {
     state: Mutex<QueueState>,
     waker: Arc<Waker>,
+    /// Whether announcements are wanted beside the events of turns.
+    announced: bool,
 }
 
 #[derive(Debug, Default)]
@@ -107,10 +113,11 @@ impl Hub {
             ring: VecDeque::new(),
             ring_bytes: 0,
             queues: Vec::new(),
+            followers: 0,
             told,
             size: 0,
             used: Instant::now(),
-            deleted: false,
+            closed: false,
         };
         Self { state: Mutex::new(state) }
     }
@@ -131,20 +138,43 @@ impl Hub {
         state.queues.retain(|queue| queue.push(events));
     }
 
+    /// Gives followers an event that is no part of the history: it has no id, and whoever is not
+    /// here now does not miss it.
+    pub(super) fn announce(&self, event: &Arc<Event>) {
+        let mut state = lock(&self.state);
+        state.used = Instant::now();
+        let event = std::slice::from_ref(event);
+        state.queues.retain(|queue| !queue.announced || queue.push(event));
+    }
+
+    /// Whether anybody wants announcements.
+    pub(super) fn announces(&self) -> bool {
+        lock(&self.state).queues.iter().any(|queue| queue.announced)
+    }
+
     /// Tells every follower that nothing more will come.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
-        state.deleted = true;
+        state.closed = true;
         for queue in state.queues.drain(..) {
             queue.close(Closed::Ended);
         }
+    }
+
+    /// Takes a place among so many followers; `false` when there is none. [`Hub::leave`] gives it
+    /// back.
+    pub(super) fn enter(&self, most: usize) -> bool {
+        let mut state = lock(&self.state);
+        let has_room = state.followers < most;
+        state.followers += usize::from(has_room);
+        has_room
     }
 
     /// Adds a follower who wants what comes from now on.
     pub(super) fn join(&self, queue: &Arc<Queue>) {
         let mut state = lock(&self.state);
         state.used = Instant::now();
-        if state.deleted {
+        if state.closed {
             queue.close(Closed::Ended);
         } else {
             state.queues.push(Arc::clone(queue));
@@ -167,7 +197,7 @@ impl Hub {
             return Err(state.ring.get(from).map_or(state.told, |next| next.id - 1));
         }
         let missed: Vec<_> = state.ring.iter().skip(from).cloned().collect();
-        if state.deleted {
+        if state.closed {
             queue.push(&missed);
             queue.close(Closed::Ended);
         } else if queue.push(&missed) {
@@ -180,6 +210,7 @@ impl Hub {
     pub(super) fn leave(&self, queue: &Arc<Queue>) {
         let mut state = lock(&self.state);
         state.used = Instant::now();
+        state.followers -= 1;
         state.queues.retain(|other| !Arc::ptr_eq(other, queue));
     }
 
@@ -205,9 +236,14 @@ impl Hub {
 }
 
 impl Queue {
-    /// An empty queue that wakes this waker.
-    pub(super) fn new(waker: Arc<Waker>) -> Self {
-        Self { state: Mutex::default(), waker }
+    /// An empty queue that wakes this waker, for announcements too or not.
+    pub(super) fn new(waker: Arc<Waker>, announced: bool) -> Self {
+        Self { state: Mutex::default(), waker, announced }
+    }
+
+    /// What it wakes.
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
     }
 
     /// Whether the events were taken.
@@ -295,7 +331,7 @@ mod tests {
     }
 
     fn queue() -> Arc<Queue> {
-        Arc::new(Queue::new(Arc::new(Waker::new().unwrap())))
+        Arc::new(Queue::new(Arc::new(Waker::new().unwrap()), true))
     }
 
     fn ids(queue: &Queue) -> Vec<u64> {

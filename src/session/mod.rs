@@ -4,6 +4,7 @@
 //! lock is never held while anything waits on a network, a disk or a child process. This room
 //! does not know HTTP: a server, a script and a terminal ask it the same way.
 
+mod follow;
 mod hub;
 mod permission;
 pub mod store;
@@ -17,10 +18,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::agent::{Engine, Reply, Wish};
+use crate::agent::{Engine, Wish};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
-use crate::event::EventId;
 use crate::id::{self, Ids};
 use crate::message::{Message, Usage};
 use crate::os::Waker;
@@ -30,7 +30,7 @@ use crate::transcript::Transcript;
 
 pub use hub::Closed;
 pub use permission::Pending;
-pub use store::{Follower, Next};
+pub use store::{ALL_SESSIONS, Follower, Next};
 pub use title::TITLE_CHARS;
 
 /// A message of a user is at most this long, in bytes.
@@ -231,41 +231,6 @@ impl Sessions {
         Ok(self.view(head, running))
     }
 
-    /// How many tools wait for a person.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.desk.waiting()
-    }
-
-    /// The tools of a session that wait for a person, the oldest first.
-    #[must_use]
-    pub fn pending(&self, session: &str) -> Vec<Pending> {
-        self.desk.of(session)
-    }
-
-    /// Answers a tool that waits: `once`, `always` or `reject`.
-    ///
-    /// # Errors
-    /// Another word, or nothing waits for this answer, here or in another process.
-    pub fn reply_permission(&self, id: &str, reply: &str) -> Result<(), Problem> {
-        let Some(reply) = Reply::parse(reply) else {
-            let detail = format!("`reply` must be one of once, always, reject, and is \"{reply}\"");
-            return Err(Problem::new(Code::BadField, detail));
-        };
-        if self.desk.answer(id, reply) {
-            return Ok(());
-        }
-        let session = permission::session_of(id);
-        if id::time_ms(session).is_some() && self.store.is_elsewhere(session) {
-            let detail = "the turn in this session runs in another process (a `run` beside the \
-                server), which asks nobody";
-            return Err(Problem::new(Code::SessionBusy, detail));
-        }
-        let detail = "no tool waits for this answer: it was answered, its time was over, or its \
-            turn has ended";
-        Err(Problem::new(Code::NotFound, detail))
-    }
-
     /// Stops the session's turn; its `done` follows within a second.
     ///
     /// # Errors
@@ -317,27 +282,26 @@ impl Sessions {
         self.store.delete(lease).map_err(|e| problem(e, session))
     }
 
-    /// Follows a session: what came after an event, or from now on.
-    pub fn follow(&self, session: &str, after: Option<EventId>) -> Result<Follower, Problem> {
-        self.store.follow(session, after).map_err(|e| problem(e, session))
-    }
-
-    /// The same, waking a waker that others share.
-    pub fn follow_with(
-        &self,
-        session: &str,
-        after: Option<EventId>,
-        waker: Arc<Waker>,
-    ) -> Result<Follower, Problem> {
-        self.store.follow_with(session, after, waker).map_err(|e| problem(e, session))
-    }
-
     /// Starts a turn. Its events come through the subscription, whose first is `session` and
     /// whose last is `done`; they come whether or not anybody reads them.
     ///
     /// # Errors
     /// Whatever can be refused before the turn begins; nothing is kept of it then.
     pub fn start(&self, prompt: Prompt) -> Result<Started, Problem> {
+        self.start_for(prompt, Store::follow_turn)
+    }
+
+    /// The same for one who follows other sessions too, by a waker they share: the subscription
+    /// goes on after the turn, and tells what else happens to the session.
+    pub fn start_with(&self, prompt: Prompt, waker: Arc<Waker>) -> Result<Started, Problem> {
+        self.start_for(prompt, |store, session| store.subscribe(session, None, waker))
+    }
+
+    fn start_for(
+        &self,
+        prompt: Prompt,
+        follow: impl FnOnce(&Store, &str) -> Result<Follower, StoreError>,
+    ) -> Result<Started, Problem> {
         check_message(&prompt.message)?;
         let known = match &prompt.session {
             Some(session) => Some(self.store.head(session).map_err(|e| problem(e, session))?.0),
@@ -352,7 +316,7 @@ impl Sessions {
 
         self.reserve(prompt.session.as_deref())?;
         let is_new = known.is_none();
-        let prepared = self.prepare(&prompt, known);
+        let prepared = self.prepare(&prompt, known, follow);
         let (session_id, lease, events) = match prepared {
             Ok(prepared) => prepared,
             Err(problem) => {
@@ -365,6 +329,7 @@ impl Sessions {
         let message_id = self.ids.next();
         let cancel = Cancel::new();
         let asker = Asker {
+            store: Arc::clone(&self.store),
             desk: Arc::clone(&self.desk),
             session: session_id.clone(),
             cancel: cancel.clone(),
@@ -422,6 +387,7 @@ impl Sessions {
         &self,
         prompt: &Prompt,
         known: Option<Head>,
+        follow: impl FnOnce(&Store, &str) -> Result<Follower, StoreError>,
     ) -> Result<(String, Lease, Follower), Problem> {
         let is_new = known.is_none();
         let head = known.unwrap_or_else(|| {
@@ -435,7 +401,7 @@ impl Sessions {
         let mut lease = self.store.acquire(&id).map_err(|e| problem(e, &id))?;
         let ended = turn::end_unfinished(&self.store, &mut lease);
         // Followed from here: what is said before belongs to an earlier turn.
-        match ended.and_then(|()| self.store.follow(&id, None)) {
+        match ended.and_then(|()| follow(&self.store, &id)) {
             Ok(events) => Ok((id, lease, events)),
             Err(error) => {
                 self.give_back(lease, is_new);
@@ -456,6 +422,8 @@ impl Sessions {
         self.wait_idle(ABORT_TIME);
         let ended = std::mem::take(&mut self.lock().ended);
         join(ended);
+        // The last words of the turns are in the followers' queues, before this one.
+        self.store.end_following();
     }
 
     fn wait_idle(&self, time: Duration) {
@@ -563,6 +531,7 @@ fn problem(error: StoreError, session: &str) -> Problem {
              /api/sessions/{id}/abort",
         )
         .with("sessionId", session),
+        StoreError::Crowded => Problem::new(Code::AtCapacity, error.to_string()).retry_after(5),
         StoreError::Exists => Problem::new(Code::Internal, "the new session's id was taken"),
         StoreError::Full
         | StoreError::Served(_)

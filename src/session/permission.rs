@@ -15,7 +15,11 @@ use serde_json::Value;
 use crate::agent::permission::Grant;
 use crate::agent::{Permits, Question, Reply};
 use crate::cancel::Cancel;
+use crate::error::{Code, Problem};
 use crate::event::{Body, Event};
+use crate::id;
+use crate::session::Sessions;
+use crate::session::store::Store;
 
 /// The questions that nobody has answered yet.
 #[derive(Debug, Default)]
@@ -76,13 +80,51 @@ impl Desk {
     }
 }
 
+impl Sessions {
+    /// How many tools wait for a person.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.desk.waiting()
+    }
+
+    /// The tools of a session that wait for a person, the oldest first.
+    #[must_use]
+    pub fn pending(&self, session: &str) -> Vec<Pending> {
+        self.desk.of(session)
+    }
+
+    /// Answers a tool that waits: `once`, `always` or `reject`.
+    ///
+    /// # Errors
+    /// Another word, or nothing waits for this answer, here or in another process.
+    pub fn reply_permission(&self, id: &str, reply: &str) -> Result<(), Problem> {
+        let Some(reply) = Reply::parse(reply) else {
+            let detail = format!("`reply` must be one of once, always, reject, and is \"{reply}\"");
+            return Err(Problem::new(Code::BadField, detail));
+        };
+        if self.desk.answer(id, reply) {
+            return Ok(());
+        }
+        let session = session_of(id);
+        if id::time_ms(session).is_some() && self.store.is_elsewhere(session) {
+            let detail = "the turn in this session runs in another process (a `run` beside the \
+                server), which asks nobody";
+            return Err(Problem::new(Code::SessionBusy, detail));
+        }
+        let detail = "no tool waits for this answer: it was answered, its time was over, or its \
+            turn has ended";
+        Err(Problem::new(Code::NotFound, detail))
+    }
+}
+
 /// The session of a question's id.
-pub(super) fn session_of(id: &str) -> &str {
+fn session_of(id: &str) -> &str {
     id.split('.').next().unwrap_or_default()
 }
 
 /// Asks a person for the tools of one turn.
 pub(super) struct Asker {
+    pub(super) store: Arc<Store>,
     pub(super) desk: Arc<Desk>,
     pub(super) session: String,
     pub(super) cancel: Cancel,
@@ -100,7 +142,7 @@ impl Permits for Asker {
     fn ask(&mut self, question: Question<'_>, say: &mut dyn FnMut(Body)) -> Reply {
         let number = self.desk.asked.fetch_add(1, Ordering::Relaxed);
         // Random, so that an answer cannot be guessed before the question is told.
-        let id = format!("{}.{number:x}{:016x}", self.session, crate::id::random() as u64);
+        let id = format!("{}.{number:x}{:016x}", self.session, id::random() as u64);
         let pending = Pending {
             id: id.clone(),
             call_id: question.call_id.to_owned(),
@@ -121,6 +163,7 @@ impl Permits for Asker {
             reason: told.reason,
             always: told.always,
         });
+        self.store.set_waiting(&self.session, true);
         let (desk, asked) = (Arc::clone(&self.desk), id.clone());
         // The hook only takes the question away, which ends the wait.
         let guard = self.cancel.on_cancel(move || drop(desk.lock().remove(&asked)));
@@ -133,6 +176,7 @@ impl Permits for Asker {
             Err(_) => Reply::Cancelled,
         };
         self.desk.lock().remove(&id);
+        self.store.set_waiting(&self.session, false);
         say(Body::PermissionReply { id, reply: reply.as_str().to_owned() });
         reply
     }

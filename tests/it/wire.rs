@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opencode::config::Limits;
 use opencode::error::Problem;
@@ -228,7 +228,10 @@ impl Client {
 
     /// Reads until one of the texts has come, and leaves it unread.
     pub(crate) fn await_any(&mut self, texts: &[&str]) {
+        let end = Instant::now() + PATIENCE;
         while !texts.iter().any(|text| self.text().contains(text)) {
+            // A stream's comments come whatever else does.
+            assert!(Instant::now() < end, "none of {texts:?} came: {:?}", self.text());
             assert_ne!(self.more(), 0, "closed before any of {texts:?}: {:?}", self.text());
         }
     }
@@ -264,6 +267,28 @@ impl Client {
             reply.body = self.rest();
         }
         reply
+    }
+
+    /// What the whole chunks hold that have come.
+    pub(crate) fn take_chunks(&mut self) -> String {
+        let mut body = Vec::new();
+        while self.has_chunk() {
+            self.chunk(&mut body);
+        }
+        String::from_utf8(body).unwrap()
+    }
+
+    /// What all chunks hold up to the last one.
+    pub(crate) fn chunks_to_end(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        while !self.chunk(&mut body) {}
+        body
+    }
+
+    fn has_chunk(&self) -> bool {
+        let Some(end) = self.came.windows(2).position(|part| part == b"\r\n") else { return false };
+        let size = std::str::from_utf8(&self.came[..end]).unwrap();
+        self.came.len() >= end + 4 + usize::from_str_radix(size, 16).unwrap()
     }
 
     /// Reads one chunk, and tells whether it was the last one.

@@ -7,10 +7,10 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Events, Shared, StoreError};
+use super::{Events, Shared, Store, StoreError};
 use crate::event::{Body, Event, EventId, Keep};
 use crate::os::{self, Waker, Woken};
-use crate::session::hub::{Closed, Hub, Place, Queue, Taken};
+use crate::session::hub::{Closed, FOLLOWERS, Hub, Place, Queue, Taken};
 
 /// Events that are read from storage at a time.
 const PAGE: usize = 512;
@@ -44,15 +44,79 @@ pub enum Next {
     Closed(Closed),
 }
 
+impl Store {
+    /// Follows a session: what came after an event, or from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or no descriptor is left for the wake-up.
+    pub fn follow(&self, session: &str, after: Option<EventId>) -> Result<Follower, StoreError> {
+        self.follow_with(session, after, Arc::new(Waker::new()?))
+    }
+
+    /// Follows a session and wakes a waker that others share.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or [`StoreError::Crowded`].
+    pub fn follow_with(
+        &self,
+        session: &str,
+        after: Option<EventId>,
+        waker: Arc<Waker>,
+    ) -> Result<Follower, StoreError> {
+        self.enter(session, after, Queue::new(waker, false), FOLLOWERS)
+    }
+
+    /// The same, and how the session stands whenever that changes: `session_changed` comes among
+    /// the events, without an id.
+    ///
+    /// # Errors
+    /// As [`Store::follow_with`].
+    pub fn subscribe(
+        &self,
+        session: &str,
+        after: Option<EventId>,
+        waker: Arc<Waker>,
+    ) -> Result<Follower, StoreError> {
+        self.enter(session, after, Queue::new(waker, true), FOLLOWERS)
+    }
+
+    /// Follows a session for one who asks for a turn in it and wants nothing else; there is room
+    /// however many follow.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or no descriptor is left for the wake-up.
+    pub fn follow_turn(&self, session: &str) -> Result<Follower, StoreError> {
+        self.enter(session, None, Queue::new(Arc::new(Waker::new()?), false), usize::MAX)
+    }
+
+    fn enter(
+        &self,
+        session: &str,
+        after: Option<EventId>,
+        queue: Queue,
+        most: usize,
+    ) -> Result<Follower, StoreError> {
+        self.shared.backend.head(session)?;
+        self.wake();
+        let hub = self.shared.hub_of(session);
+        if !hub.enter(most) {
+            return Err(StoreError::Crowded);
+        }
+        Ok(Follower::new(Arc::clone(&self.shared), session.to_owned(), hub, after, queue))
+    }
+}
+
 impl Follower {
+    /// One who has entered the hub.
     pub(super) fn new(
         shared: Arc<Shared>,
         session: String,
         hub: Arc<Hub>,
         after: Option<EventId>,
-        waker: Arc<Waker>,
+        queue: Queue,
     ) -> Self {
-        let queue = Arc::new(Queue::new(Arc::clone(&waker)));
+        let waker = queue.waker();
+        let queue = Arc::new(queue);
         let behind =
             after.map(|id| Behind { place: place_of(&shared, &session, &hub, id), stored: None });
         if behind.is_none() {

@@ -6,6 +6,7 @@
 //! clients.
 
 mod backend;
+mod changes;
 mod entry;
 mod files;
 mod follow;
@@ -27,11 +28,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Body, Event, EventId, Keep};
 use crate::message::Usage;
-use crate::session::hub::{Hub, weight};
+use crate::session::hub::{FOLLOWERS, Hub, weight};
 use backend::{Backend, Events, Writer};
 use files::Files;
 use memory::Memory;
 
+pub use changes::ALL_SESSIONS;
 pub use files::ServerLock;
 pub use follow::{Follower, Next};
 
@@ -91,6 +93,9 @@ pub enum StoreError {
     /// A turn runs in the session.
     #[error("a turn runs in the session")]
     Busy,
+    /// As many follow the session as may.
+    #[error("{FOLLOWERS} clients follow this session, which is the limit")]
+    Crowded,
     /// Another server has the project; its address.
     #[error("a server of this project is running already at {0}")]
     Served(String),
@@ -222,6 +227,10 @@ struct Shared {
     backend: Box<dyn Backend>,
     in_use: Mutex<InUse>,
     released: Condvar,
+    /// What changes in any session.
+    changes: Arc<Hub>,
+    /// Tells nothing, and closes when the server stops.
+    bell: Arc<Hub>,
 }
 
 /// The sessions in use: a cache of the store, emptied of idle ones.
@@ -230,6 +239,8 @@ struct InUse {
     active: HashMap<String, Arc<Active>>,
     /// Sessions whose turn has told its last event, and holds the lease for a moment longer.
     ending: HashSet<String>,
+    /// Sessions in which a tool waits for a person.
+    waiting: HashSet<String>,
     hubs: HashMap<String, Arc<Hub>>,
 }
 
@@ -249,8 +260,13 @@ impl Store {
     }
 
     fn over(backend: Box<dyn Backend>) -> Self {
-        let shared =
-            Arc::new(Shared { backend, in_use: Mutex::default(), released: Condvar::new() });
+        let shared = Arc::new(Shared {
+            backend,
+            in_use: Mutex::default(),
+            released: Condvar::new(),
+            changes: Arc::new(Hub::new(0)),
+            bell: Arc::new(Hub::new(0)),
+        });
         let (nudge, nudged) = bounded(1);
         let (stop, stopped) = bounded(0);
         let tended = Arc::clone(&shared);
@@ -273,7 +289,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`], for a deleted id too.
     pub fn create(&self, head: &Head) -> Result<(), StoreError> {
-        self.shared.backend.create(head)
+        self.shared.backend.create(head)?;
+        self.tell_changed(&head.id);
+        Ok(())
     }
 
     /// A session's head, and whether a turn runs in it.
@@ -334,7 +352,9 @@ impl Store {
 
     /// Names a session; the one write that needs no lease.
     pub fn retitle(&self, session: &str, title: &str, now_ms: u64) -> Result<(), StoreError> {
-        self.shared.backend.retitle(session, title, now_ms)
+        self.shared.backend.retitle(session, title, now_ms)?;
+        self.tell_changed(session);
+        Ok(())
     }
 
     /// The events after an id, in order, those told ahead included.
@@ -430,6 +450,9 @@ impl Store {
         }
         drop(log);
         lease.active.hub.publish(&events);
+        if events.iter().any(|event| matches!(event.body, Body::Session { .. })) {
+            self.tell_changed(&lease.active.session);
+        }
         Ok(())
     }
 
@@ -464,6 +487,8 @@ impl Store {
             in_use.ending.insert(active.session.clone());
         }
         active.hub.publish(&events);
+        // Before the next turn can begin and say otherwise.
+        self.tell_changed(&active.session);
         match (writer, &stored) {
             (Some(writer), Ok(())) => writer.release(),
             // Dropped, the lock goes and the mark of an unfinished turn stays.
@@ -472,28 +497,6 @@ impl Store {
         self.shared.lock().ending.remove(&active.session);
         self.shared.released.notify_all();
         stored
-    }
-
-    /// Follows a session: what came after an event, or from now on.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`], or no descriptor is left for the wake-up.
-    pub fn follow(&self, session: &str, after: Option<EventId>) -> Result<Follower, StoreError> {
-        let waker = Arc::new(crate::os::Waker::new()?);
-        self.follow_with(session, after, waker)
-    }
-
-    /// Follows a session and wakes a waker that others share.
-    pub fn follow_with(
-        &self,
-        session: &str,
-        after: Option<EventId>,
-        waker: Arc<crate::os::Waker>,
-    ) -> Result<Follower, StoreError> {
-        self.shared.backend.head(session)?;
-        self.wake();
-        let hub = self.shared.hub_of(session);
-        Ok(Follower::new(Arc::clone(&self.shared), session.to_owned(), hub, after, waker))
     }
 
     /// Forgets a session for good and tells its followers. The caller stops its turn first and
@@ -513,6 +516,9 @@ impl Store {
         if let Some(hub) = hub {
             hub.publish(&event);
             hub.close();
+        }
+        if deleted.is_ok() {
+            self.tell_deleted(&session);
         }
         deleted
     }

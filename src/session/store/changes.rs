@@ -1,0 +1,96 @@
+//! Word of what changes in any session, to those who follow all of them, and of the server's end.
+//!
+//! These events are no part of a session's history: they have no id, are never stored, and one
+//! that is missed is made good by looking at the session. So they leave no hole among the dense
+//! ids of a turn.
+
+use std::sync::Arc;
+
+use super::{Follower, Store};
+use crate::event::{Body, Event, Keep};
+use crate::os::Waker;
+use crate::session::hub::Queue;
+
+/// Stands for all sessions where a session is named.
+pub const ALL_SESSIONS: &str = "*";
+
+impl Store {
+    /// Follows what changes in any session: `session_changed` and `session_deleted`.
+    #[must_use]
+    pub fn follow_all(&self, waker: Arc<Waker>) -> Follower {
+        let (shared, hub) = (Arc::clone(&self.shared), Arc::clone(&self.shared.changes));
+        hub.enter(usize::MAX);
+        Follower::new(shared, ALL_SESSIONS.to_owned(), hub, None, Queue::new(waker, true))
+    }
+
+    /// Follows nothing but the end: it closes when the server stops.
+    #[must_use]
+    pub fn follow_end(&self, waker: Arc<Waker>) -> Follower {
+        let (shared, hub) = (Arc::clone(&self.shared), Arc::clone(&self.shared.bell));
+        hub.enter(usize::MAX);
+        Follower::new(shared, String::new(), hub, None, Queue::new(waker, true))
+    }
+
+    /// Tells every follower that nothing more will come, because the server stops.
+    pub fn end_following(&self) {
+        let hubs: Vec<_> = self.shared.lock().hubs.values().cloned().collect();
+        hubs.iter().chain([&self.shared.changes, &self.shared.bell]).for_each(|hub| hub.close());
+    }
+
+    /// Tells how a session stands now, to its followers and to those of all sessions. Whoever
+    /// changes a session calls this after it. Two at once may tell in the wrong order, so each
+    /// looks again after telling, until what it told is what is: the last word is right without
+    /// a lock held over storage.
+    pub fn tell_changed(&self, session: &str) {
+        let own = self.shared.lock().hubs.get(session).cloned();
+        let own = own.filter(|hub| hub.announces());
+        if own.is_none() && !self.shared.changes.announces() {
+            return;
+        }
+        let mut told = None;
+        // A session that changes faster than it is looked at is told of by who changes it.
+        for _ in 0..8 {
+            let now = self.state_of(session);
+            let Some(body) = now.clone().filter(|_| now != told) else { return };
+            let event = passing(body);
+            if let Some(own) = &own {
+                own.announce(&event);
+            }
+            self.shared.changes.announce(&event);
+            told = now;
+        }
+    }
+
+    /// Remembers whether a tool of the session waits for a person, and tells it.
+    pub fn set_waiting(&self, session: &str, waits: bool) {
+        {
+            let waiting = &mut self.shared.lock().waiting;
+            if waits {
+                waiting.insert(session.to_owned())
+            } else {
+                waiting.remove(session)
+            };
+        }
+        self.tell_changed(session);
+    }
+
+    pub(super) fn tell_deleted(&self, session: &str) {
+        let body = Body::SessionDeleted { session_id: session.to_owned() };
+        self.shared.changes.announce(&passing(body));
+    }
+
+    /// What `session_changed` says of a session; nothing of one that is gone.
+    fn state_of(&self, session: &str) -> Option<Body> {
+        let (head, running) = self.head(session).ok()?;
+        Some(Body::SessionChanged {
+            session_id: head.id,
+            status: if running { "running" } else { "idle" }.to_owned(),
+            title: head.title,
+            waiting: self.shared.lock().waiting.contains(session),
+        })
+    }
+}
+
+fn passing(body: Body) -> Arc<Event> {
+    Arc::new(Event { id: 0, keep: Keep::Passing, body })
+}
