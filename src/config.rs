@@ -135,6 +135,8 @@ pub struct Limits {
     pub provider_time: Duration,
     /// Time a `bash` command may take where the model names none (`commandSeconds`).
     pub command_time: Duration,
+    /// Time a tool waits for a person's answer (`permissionSeconds`).
+    pub permission_time: Duration,
     /// Grace for running turns when the server stops (`stopSeconds`).
     pub stop_time: Duration,
     /// Time between the comment lines that keep a stream alive (`heartbeatSeconds`).
@@ -155,6 +157,7 @@ impl Default for Limits {
             steps: 100,
             provider_time: Duration::from_secs(180),
             command_time: Duration::from_secs(120),
+            permission_time: Duration::from_secs(600),
             stop_time: Duration::from_secs(5),
             heartbeat: Duration::from_secs(15),
         }

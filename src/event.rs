@@ -90,6 +90,8 @@ pub enum Body {
     Permission {
         /// Names the request; `POST /api/permissions/:id` answers it.
         id: String,
+        /// The tool call that waits.
+        call_id: String,
         /// The tool.
         tool: String,
         /// Its arguments.
@@ -103,7 +105,7 @@ pub enum Body {
     PermissionReply {
         /// The request.
         id: String,
-        /// `once`, `always` or `reject`.
+        /// `once`, `always` or `reject`; `timeout` or `aborted` where nobody answered.
         reply: String,
     },
     /// A tool ended.
@@ -116,9 +118,9 @@ pub enum Body {
         result: String,
         /// Whether it failed.
         is_error: bool,
-        /// Whether it was not permitted, and so never ran.
-        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-        denied: bool,
+        /// Why it was not permitted, and so never ran.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        denied: Option<Denial>,
     },
     /// The provider asked to wait.
     Retry {
@@ -166,6 +168,20 @@ pub enum Body {
         /// The session.
         session_id: String,
     },
+}
+
+/// Why a tool call was not permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Denial {
+    /// The agent may not use the tool.
+    Agent,
+    /// The configuration denies it.
+    Configuration,
+    /// It has to be asked for, and nobody can answer.
+    Nobody,
+    /// A person said no, or said nothing in time.
+    Rejected,
 }
 
 impl Body {

@@ -24,4 +24,5 @@ pub mod id;
 pub mod pem;
 pub mod percent;
 pub mod sse;
+pub mod text;
 pub mod os;

@@ -26,6 +26,13 @@ impl Transcript {
         self.messages
     }
 
+    /// The answer of a turn whose first event may not have come: of nothing, if need be.
+    #[must_use]
+    pub fn into_answer(self) -> Message {
+        let last = self.messages.into_iter().last();
+        last.unwrap_or_else(|| new_message("", Role::Assistant, Vec::new()))
+    }
+
     /// Takes one more event in.
     pub fn apply(&mut self, body: &Body) {
         if let Body::Session { message_id, user_message_id, message, model, .. } = body {
@@ -35,6 +42,10 @@ impl Transcript {
             answer.model = Some(model.clone());
             self.messages.push(answer);
             return;
+        }
+        if self.messages.is_empty() && matches!(body, Body::Error { .. }) {
+            // A turn that could not even be stored says why, and nothing else.
+            self.messages.push(new_message("", Role::Assistant, Vec::new()));
         }
         if let Some(answer) = self.messages.last_mut() {
             grow(answer, body);
@@ -101,7 +112,7 @@ pub fn grow(message: &mut Message, body: &Body) {
             if let Some((result, is_error, status)) = call {
                 *result = Some(told.clone());
                 *is_error = *failed;
-                *status = match (denied, failed) {
+                *status = match (denied.is_some(), failed) {
                     (true, _) => ToolStatus::Denied,
                     (false, true) => ToolStatus::Error,
                     (false, false) => ToolStatus::Completed,
@@ -152,7 +163,7 @@ mod tests {
                 tool: "bash".into(),
                 result: "x".into(),
                 is_error: true,
-                denied: false,
+                denied: None,
             },
             text("Done."),
             Body::Done {

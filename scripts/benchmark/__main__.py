@@ -14,7 +14,9 @@ import signal
 import statistics
 import sys
 import tempfile
+import time
 
+import growth
 import measures
 import programs
 import report
@@ -36,7 +38,9 @@ def main():
     options = arguments()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
-    # The default action would leave the servers behind.
+    # The default action would leave the servers behind, and a shell starts what runs in the
+    # background deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     binary = options.binary or programs.build()
@@ -98,7 +102,7 @@ def measure(ours, peer, rounds, folder):
     for name, program in both:
         servers[name] = server = program.serve()
         server.first_answer()
-        measures.time.sleep(2)
+        time.sleep(2)
         results.add("idle", name, server.memory())
 
     say("requests per second")
@@ -138,8 +142,15 @@ def measure(ours, peer, rounds, folder):
             say(f"{count} streams at once through {name}")
             whole = measures.complete(way, server, MOCK_PORT, count, tokens, apart, 120)
             results.add(f"complete {count}", name, whole)
-        measures.time.sleep(12)
+        time.sleep(12)
         results.add("after streams", name, server.memory())
+
+    say("long sessions")
+    servers["ours"].stop()
+    for messages, figure in growth.growth(ours, rounds.commands).items():
+        results.add(f"growth {messages}", "ours", figure)
+    servers["ours"] = ours.serve()
+    servers["ours"].first_answer()
 
     say("commands")
     with measures.Provider(MOCK_PORT):

@@ -108,7 +108,10 @@ def all_delays(ways, port, count, rounds, tokens, apart):
 def spread(figures):
     """Minimum, median, 90 % and 99 %."""
     ordered = sorted(figures)
-    place = lambda part: ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+    def place(part):
+        return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
     return ordered[0], statistics.median(ordered), place(0.9), place(0.99)
 
 

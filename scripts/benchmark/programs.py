@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import socket
@@ -187,8 +188,6 @@ class Server:
 
 def first_readable(links, patience):
     """What the first of these connections to be answered has got; nothing in time is empty."""
-    import select
-
     ready, _, _ = select.select(links, [], [], patience)
     for link in ready:
         try:

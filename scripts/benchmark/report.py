@@ -125,6 +125,10 @@ def table(results):
         show = lambda f: f"{f[0]} whole, {f[1]:.1f} s"
         row(f"{count:,} streams at once of 20 tokens in 2.0 s", f"complete {count}", show, lambda f: f[1])
     row("resident 12 s after all streams", "after streams", megabytes, same)
+    three = lambda f: " / ".join(milliseconds(part) for part in f)
+    for count in (2, 100, 1000, 10000):
+        title = f"session of {count:,} messages: opened whole / its last 50 / a turn in it"
+        row(title, f"growth {count}", three)
     both = lambda f: f"{milliseconds(f[0])}, {megabytes(f[1])}"
     row("`run \"hello\"`, cold, on the mock", "run", both, first)
     row("`run --model offline/guide \"hello\"`, cold", "guide", both, first)
@@ -144,18 +148,20 @@ NOTES = """## How
   their logs in files; OpenCode with `OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_DISABLE_MODELS_FETCH=1`.
 - **Start**: from before the process is created to the bytes of the first `200` (`/api/status`, OpenCode's
   `/global/health`). A refused connection is retried after 0.2 ms; one start before the counted ones warms the caches.
-- **Resident**: `VmRSS` of the process and its children, 2 s after the first answer.
+- **Resident**: `VmRSS` of the process and its children, idle 2 s after the first answer.
 - **Requests per second**: `wrk -t1 -cN -d4s URL` with N = 1, 8, 64, alternating between the programs, the median of 3
-  runs. `/api/status` prints 450 bytes of JSON made for each request and a line of log; OpenCode's health check is a
+  runs (`--quick`: one of 2 s), both servers being there all the while. `/api/status` prints 450 bytes of JSON made for each request and a line of log; OpenCode's health check is a
   constant of 36 bytes and is not logged; `/healthz` is this program's like for like.
 - **Tokens**: one Python process is the provider and the clients, on one clock: the time is taken before the
   provider's `send` and after the client's `recv`. The provider's first token is in one write with the head of its
   answer; 25 tokens a stream, 10 ms apart alone and 40 ms apart under 20 streams. Ours is `POST /api/chat/stream`, a
   connection a stream; OpenCode's is `POST /session/ID/prompt_async` and one `GET /event` for all sessions.
-- **Open streams**: the provider sends each stream its first token and holds the rest; memory is read when all have
+- **Open streams**: OpenCode gets 20 and 100. The provider sends each stream its first token and holds the rest; memory is read when all have
   it. Then it lets go, and memory is read 2 s after the last end.
 - **At once**: all requests are sent at the same moment; a stream is whole if it ended without an error and every
   token came.
+- **Long sessions**: one turn of `offline/guide` repeated in the session's log; the turn that is timed reads the whole
+  history for the model and appends its own events, each on stable storage before it is told.
 - **Commands**: wall time is from before the process is created to after it was reaped, the median; peak memory is what
   `wait4` says of the process.
 """.split("\n")

@@ -1,15 +1,18 @@
 //! The agents there are: `build` and `plan`, and those the configuration defines or changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::agent::permission::Policy;
 use crate::config::{self, Config};
 use crate::tool::{Effect, Tool};
 
 /// Who answers: instructions, a model it prefers, and what it may do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Agent {
     /// Its name.
     pub id: String,
@@ -25,6 +28,8 @@ pub struct Agent {
     pub temperature: Option<f64>,
     /// The names of the tools it may use.
     pub tools: BTreeSet<String>,
+    /// Which calls of them have to be asked for, or are denied.
+    pub policy: Policy,
 }
 
 /// An agent as clients see it.
@@ -63,8 +68,22 @@ impl Agent {
     }
 }
 
+/// What the configuration permits an agent. A project's own file restricts, and never relaxes
+/// what the person set.
+fn policy(config: &Config, agent: Option<&config::Agent>, root: &Path) -> Policy {
+    let of_agent = |value: fn(&config::Agent) -> &Value| agent.map_or(&Value::Null, value);
+    let merged = Policy::new(&config.permission, of_agent(|agent| &agent.permission));
+    let persons =
+        Policy::new(&config.person_permission, of_agent(|agent| &agent.person_permission));
+    Policy::stricter_of(merged, persons).in_project(root)
+}
+
 /// `build`, `plan` and the configured agents.
-pub(super) fn all(config: &Config, tools: &[Box<dyn Tool>]) -> BTreeMap<String, Arc<Agent>> {
+pub(super) fn all(
+    config: &Config,
+    tools: &[Box<dyn Tool>],
+    root: &Path,
+) -> BTreeMap<String, Arc<Agent>> {
     let names = |allowed: &dyn Fn(Effect) -> bool| -> BTreeSet<String> {
         let allowed = tools.iter().filter(|tool| allowed(tool.effect()));
         allowed.map(|tool| tool.name().to_owned()).collect()
@@ -79,6 +98,7 @@ pub(super) fn all(config: &Config, tools: &[Box<dyn Tool>]) -> BTreeMap<String, 
             prompt: super::prompt::BUILD.into(),
             temperature: None,
             tools: every_tool.clone(),
+            policy: policy(config, config.agents.get("build"), root),
         },
         Agent {
             id: "plan".into(),
@@ -88,6 +108,7 @@ pub(super) fn all(config: &Config, tools: &[Box<dyn Tool>]) -> BTreeMap<String, 
             prompt: super::prompt::PLAN.into(),
             temperature: None,
             tools: names(&|effect| effect == Effect::Reads),
+            policy: policy(config, config.agents.get("plan"), root),
         },
     ];
     let mut agents: BTreeMap<_, _> =
@@ -105,6 +126,7 @@ pub(super) fn all(config: &Config, tools: &[Box<dyn Tool>]) -> BTreeMap<String, 
             prompt: super::prompt::BUILD.into(),
             temperature: None,
             tools: every_tool.clone(),
+            policy: policy(config, Some(change), root),
         });
         adapt(agent, change, &every_tool);
     }

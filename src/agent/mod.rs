@@ -4,24 +4,33 @@
 //! tools. This room does not know who is listening: what happens goes out through one function.
 
 mod agents;
+pub mod permission;
 mod prompt;
 mod turn;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::error::{Code, Problem};
-use crate::event::Body;
+use crate::event::{Body, Denial};
 use crate::message::{FinishReason, Message, Usage};
 use crate::provider::{self, Catalogue, ToolSpec};
+use crate::text;
+use crate::tool::named::Reach;
 use crate::tool::{self, Tool};
 
 pub use agents::{Agent, AgentView};
+use permission::{Decision, Grant};
+
+/// Who types waits for the paths, and may be gone by then.
+const FIND_TIME: Duration = Duration::from_millis(200);
 
 /// What every turn of a project shares.
 pub struct Engine {
@@ -33,7 +42,7 @@ pub struct Engine {
     tools: Vec<Box<dyn Tool>>,
     /// What models are told of them.
     specs: Vec<ToolSpec>,
-    instructions: Vec<String>,
+    instructions: prompt::Instructions,
     hidden_env: Vec<String>,
     steps: u32,
 }
@@ -88,7 +97,7 @@ impl Engine {
     /// A default agent that does not exist.
     pub fn new(config: &Config, catalogue: Catalogue, root: PathBuf) -> Result<Self, Problem> {
         let tools = tool::all(config.server.limits.command_time);
-        let agents = agents::all(config, &tools);
+        let agents = agents::all(config, &tools, &root);
         let specs = tools.iter().map(|tool| spec(tool.as_ref())).collect();
         let default_agent = config.default_agent.clone().unwrap_or_else(|| "build".to_owned());
         let engine = Self {
@@ -99,7 +108,14 @@ impl Engine {
             model: config.model.clone(),
             tools,
             specs,
-            instructions: config.instructions.clone(),
+            instructions: prompt::Instructions {
+                names: config.instructions.clone(),
+                reach: if config.instructions_from_project {
+                    Reach::Project
+                } else {
+                    Reach::Anywhere
+                },
+            },
             hidden_env: config.used_env.clone(),
             steps: config.server.limits.steps,
         };
@@ -119,9 +135,9 @@ impl Engine {
         &self.root
     }
 
-    /// Paths of the project that match a few typed characters.
+    /// Paths of the project that match a few typed characters, as far as they are found at once.
     pub fn files(&self, query: &str, limit: usize) -> Result<Vec<String>, Problem> {
-        let found = tool::find::paths(&self.root, query, limit);
+        let found = tool::find::paths(&self.root, query, limit, Instant::now() + FIND_TIME);
         found.map_err(|why| Problem::new(Code::Internal, why))
     }
 
@@ -168,16 +184,19 @@ impl Engine {
         choice: &Choice,
         history: Vec<Message>,
         cancel: &Cancel,
+        permits: &mut dyn Permits,
+        grants: Vec<Grant>,
         emit: &mut Emit<'_>,
     ) -> Outcome {
         let mut provider = match choice.model.connect(cancel) {
             Ok(provider) => provider,
             Err(problem) => return turn::ended(Err(problem), cancel, Usage::default()),
         };
-        let system = prompt::system(&choice.agent, &self.root, &self.instructions);
+        let system = prompt::system(&choice.agent, &self.root, &self.instructions, cancel);
+        let agent = &choice.agent;
         let has_tools = choice.model.info.tool_calls;
-        let mut toolbox = Toolbox { engine: self, agent: &choice.agent, has_tools, cancel };
-        let manner = turn::Manner { steps: self.steps, temperature: choice.agent.temperature };
+        let mut toolbox = Toolbox { engine: self, agent, has_tools, cancel, permits, grants };
+        let manner = turn::Manner { steps: self.steps, temperature: agent.temperature };
         // Dropped when the turn ends, in a panic too.
         let _left_behind = LeftBehind(cancel);
         turn::run(provider.as_mut(), &system, history, &mut toolbox, manner, cancel, emit)
@@ -208,6 +227,9 @@ struct Toolbox<'a> {
     /// Whether the model can call any.
     has_tools: bool,
     cancel: &'a Cancel,
+    permits: &'a mut dyn Permits,
+    /// The `always` answers of the session.
+    grants: Vec<Grant>,
 }
 
 /// What a call of a tool came to.
@@ -215,7 +237,64 @@ struct Toolbox<'a> {
 struct CallResult {
     text: String,
     is_error: bool,
-    denied: bool,
+    denied: Option<Denial>,
+}
+
+/// A tool call that a person has to permit.
+pub struct Question<'a> {
+    /// The call.
+    pub call_id: &'a str,
+    /// The tool.
+    pub tool: &'a str,
+    /// Its arguments.
+    pub args: &'a Value,
+    /// Why it asks.
+    pub reason: String,
+    /// What `always` would allow.
+    pub always: Vec<String>,
+}
+
+/// What came of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// Yes, this time.
+    Once,
+    /// Yes, and for the rest of the session.
+    Always,
+    /// No.
+    Reject,
+    /// Nobody answered in time.
+    TimedOut,
+    /// The turn was stopped.
+    Cancelled,
+}
+
+impl Reply {
+    /// The word of it on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Always => "always",
+            Self::Reject => "reject",
+            Self::TimedOut => "timeout",
+            Self::Cancelled => "aborted",
+        }
+    }
+
+    /// The reply that a client may give by this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Once, Self::Always, Self::Reject].into_iter().find(|reply| reply.as_str() == word)
+    }
+}
+
+/// Whoever can be asked to permit a tool call.
+pub trait Permits {
+    /// Whether anybody can answer.
+    fn can_ask(&self) -> bool;
+    /// Asks, and waits for the answer.
+    fn ask(&mut self, question: Question<'_>, say: &mut dyn FnMut(Body)) -> Reply;
 }
 
 /// Runs tools for a turn.
@@ -223,7 +302,8 @@ trait Tools {
     /// What the model may call.
     fn specs(&self) -> Vec<ToolSpec>;
     /// Runs one call; a failure is a result.
-    fn call(&mut self, tool: &str, args: &Value, output: &mut dyn FnMut(&str)) -> CallResult;
+    fn call(&mut self, id: &str, tool: &str, args: &Value, say: &mut dyn FnMut(Body))
+    -> CallResult;
 }
 
 fn spec(tool: &dyn Tool) -> ToolSpec {
@@ -240,31 +320,79 @@ impl Tools for Toolbox<'_> {
         specs.filter(|spec| self.has_tools && self.agent.may_use(&spec.name)).cloned().collect()
     }
 
-    fn call(&mut self, name: &str, args: &Value, output: &mut dyn FnMut(&str)) -> CallResult {
+    fn call(
+        &mut self,
+        id: &str,
+        name: &str,
+        args: &Value,
+        say: &mut dyn FnMut(Body),
+    ) -> CallResult {
         let refused = |text: String, denied| CallResult { text, is_error: true, denied };
         let Some(tool) = self.engine.tools.iter().find(|tool| tool.name() == name) else {
             let known: Vec<_> = self.agent.tools.iter().map(String::as_str).collect();
             let text = format!("there is no tool \"{name}\"; there are {}", known.join(", "));
-            return refused(text, false);
+            return refused(text, None);
         };
         if !self.agent.may_use(name) {
             let text = format!("the agent \"{}\" may not use {name}", self.agent.id);
-            return refused(text, true);
+            return refused(text, Some(Denial::Agent));
         }
+        if let Err((text, denial)) = self.permit(id, name, args, say) {
+            return refused(text, Some(denial));
+        }
+        let call_id = id.to_owned();
+        let mut output = |content: &str| {
+            say(Body::ToolOutput { id: call_id.clone(), content: content.to_owned() });
+        };
         let mut context = tool::Context {
             root: &self.engine.root,
             cancel: self.cancel,
             hidden_env: &self.engine.hidden_env,
-            output,
+            output: &mut output,
         };
-        let (text, is_error) = match tool.run(args, &mut context) {
-            Ok(text) => (text, false),
-            Err(text) => (text, true),
+        let ran = catch_unwind(AssertUnwindSafe(|| tool.run(args, &mut context)));
+        let (text, is_error) = match ran {
+            Ok(Ok(text)) => (text, false),
+            Ok(Err(text)) => (text, true),
+            Err(_) => {
+                (format!("{name} failed by a bug in the server; its log has the place"), true)
+            }
         };
-        CallResult {
-            text: tool::keep_both_ends(&text, tool::RESULT_BYTES),
-            is_error,
-            denied: false,
+        let text = text::keep_both_ends(&text, tool::RESULT_BYTES);
+        CallResult { text, is_error, denied: None }
+    }
+}
+
+impl Toolbox<'_> {
+    /// Asks the configuration, and a person where it says so. A refusal is told to the model.
+    fn permit(
+        &mut self,
+        id: &str,
+        tool: &str,
+        args: &Value,
+        say: &mut dyn FnMut(Body),
+    ) -> Result<(), (String, Denial)> {
+        let (reason, always) = match self.agent.policy.decide(tool, args, &self.grants) {
+            Decision::Allow => return Ok(()),
+            Decision::Deny { reason } => return Err((reason, Denial::Configuration)),
+            Decision::Ask { reason, always } => (reason, always),
+        };
+        if !self.permits.can_ask() {
+            return Err((format!("{reason}; nobody can be asked here"), Denial::Nobody));
+        }
+        let question = Question { call_id: id, tool, args, reason, always: always.clone() };
+        match self.permits.ask(question, say) {
+            Reply::Once => Ok(()),
+            Reply::Always => {
+                let tool = tool.to_owned();
+                let granted =
+                    always.into_iter().map(|pattern| Grant { tool: tool.clone(), pattern });
+                self.grants.extend(granted);
+                Ok(())
+            }
+            Reply::Reject => Err(("the person said no".to_owned(), Denial::Rejected)),
+            Reply::TimedOut => Err(("nobody answered in time".to_owned(), Denial::Rejected)),
+            Reply::Cancelled => Err(("the turn was stopped".to_owned(), Denial::Rejected)),
         }
     }
 }
@@ -275,6 +403,19 @@ mod tests {
     use crate::config;
     use crate::message::Role;
     use crate::provider::testing::{Act, message, server, stream, text};
+
+    /// Nobody is there to be asked.
+    struct Nobody;
+
+    impl Permits for Nobody {
+        fn can_ask(&self) -> bool {
+            false
+        }
+
+        fn ask(&mut self, _question: Question<'_>, _say: &mut dyn FnMut(Body)) -> Reply {
+            Reply::Reject
+        }
+    }
 
     #[test]
     fn what_the_configuration_says_of_agent_and_model_is_done() {
@@ -297,7 +438,8 @@ mod tests {
         let wish = Wish { model: Some("mine/m"), ..Wish::default() };
         let choice = engine.choose(&wish).unwrap();
         let history = vec![message(Role::User, vec![text("hi")]), message(Role::Assistant, vec![])];
-        let outcome = engine.run(&choice, history, &Cancel::new(), &mut |_| Ok(()));
+        let (cancel, emit) = (Cancel::new(), &mut |_| Ok(()));
+        let outcome = engine.run(&choice, history, &cancel, &mut Nobody, Vec::new(), emit);
         assert_eq!((outcome.reason, outcome.problem), (FinishReason::Stop, None));
         let request = thread.join().unwrap().remove(0);
         assert!(request.contains("\"temperature\":0.25"), "{request}");

@@ -4,10 +4,13 @@
 //! Kept short, and the same from turn to turn within a day, so that a provider's cache holds.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
-use crate::tool;
+use crate::cancel::Cancel;
+use crate::text;
+use crate::tool::named::{Named, Reach, named};
 
 /// Instructions of the `build` agent.
 pub(super) const BUILD: &str = "You are a coding agent working in the user's project. Use the \
@@ -25,11 +28,24 @@ plan: which files, which changes, in which order, how to test it, and what is st
 const INSTRUCTION_FILES: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
 /// An instruction file is told up to this many bytes.
 const FILE_BYTES: usize = 32 * 1024;
-/// Files that one pattern of `instructions` may match.
-const FILES_PER_PATTERN: usize = 20;
+/// A turn does not wait longer for its instruction files.
+const TIME: Duration = Duration::from_secs(2);
+
+/// Files that the configuration names.
+pub(super) struct Instructions {
+    /// Paths and globs.
+    pub(super) names: Vec<String>,
+    /// How far they reach.
+    pub(super) reach: Reach,
+}
 
 /// The system prompt of a turn.
-pub(super) fn system(agent: &Agent, root: &Path, instructions: &[String]) -> String {
+pub(super) fn system(
+    agent: &Agent,
+    root: &Path,
+    instructions: &Instructions,
+    cancel: &Cancel,
+) -> String {
     let mut text = agent.prompt.clone();
     let today = jiff::Timestamp::now().to_string();
     let _ = write!(
@@ -42,57 +58,25 @@ pub(super) fn system(agent: &Agent, root: &Path, instructions: &[String]) -> Str
         std::env::consts::ARCH,
         &today[..10],
     );
-    let mut files: Vec<PathBuf> = Vec::new();
-    files.extend(INSTRUCTION_FILES.iter().map(PathBuf::from).find(|f| root.join(f).is_file()));
-    for pattern in instructions {
-        files.extend(matching(root, pattern));
+    let until = Instant::now() + TIME;
+    let find = |name: &str, reach| named(root, name, reach, cancel, until);
+    let own = INSTRUCTION_FILES.iter().find_map(|name| find(name, Reach::Project).ok());
+    let mut files = own.unwrap_or_default();
+    for name in &instructions.names {
+        match find(name, instructions.reach) {
+            Ok(found) => files.extend(found),
+            Err(why) => log::warn!("the instructions {name} are left out: {why}"),
+        }
     }
     let mut told = Vec::new();
-    for file in files {
-        if !told.contains(&file)
-            && let Some(content) = read_inside(root, &file)
-        {
-            let content = tool::keep_both_ends(content.trim(), FILE_BYTES);
-            let _ = write!(text, "\n\nInstructions from {}:\n{content}", file.display());
-            told.push(file);
+    for Named { path, text: content } in files {
+        if !told.contains(&path) {
+            let content = text::keep_both_ends(content.trim(), FILE_BYTES);
+            let _ = write!(text, "\n\nInstructions from {}:\n{content}", path.display());
+            told.push(path);
         }
     }
     text
-}
-
-/// Files that a path or a glob of `instructions` names, relative to the project.
-fn matching(root: &Path, pattern: &str) -> Vec<PathBuf> {
-    if root.join(pattern).is_file() {
-        return vec![PathBuf::from(pattern)];
-    }
-    let Ok(glob) = globset::GlobBuilder::new(pattern).literal_separator(true).build() else {
-        return Vec::new();
-    };
-    let matcher = glob.compile_matcher();
-    let mut found: Vec<_> = ignore::WalkBuilder::new(root)
-        .hidden(false)
-        .filter_entry(|entry| entry.file_name() != ".git")
-        .build()
-        .flatten()
-        .filter_map(|entry| entry.path().strip_prefix(root).ok().map(Path::to_path_buf))
-        .filter(|path| matcher.is_match(path))
-        .take(FILES_PER_PATTERN)
-        .collect();
-    found.sort();
-    found
-}
-
-/// A file's text, if it lies inside the project, symlinks resolved.
-fn read_inside(root: &Path, file: &Path) -> Option<String> {
-    let path = root.join(file).canonicalize().ok()?;
-    if !path.starts_with(root) || !path.is_file() {
-        log::warn!("instructions {} are not a file in the project", file.display());
-        return None;
-    }
-    let mut text = Vec::new();
-    let opened = std::fs::File::open(path).ok()?;
-    std::io::Read::read_to_end(&mut std::io::Read::take(opened, 1 << 20), &mut text).ok()?;
-    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 #[cfg(test)]
@@ -115,12 +99,27 @@ mod tests {
             prompt: BUILD.into(),
             temperature: None,
             tools: std::collections::BTreeSet::default(),
+            policy: crate::agent::permission::Policy::new(
+                &serde_json::Value::Null,
+                &serde_json::Value::Null,
+            ),
         };
-        let text = system(&agent, &root, &["docs/*.md".into(), "../AGENTS.md".into()]);
+        let names = vec![
+            "docs/*.md".into(),
+            "../AGENTS.md".into(),
+            "./AGENTS.md".into(),
+            "/etc/passwd".into(),
+        ];
+        let mut instructions = Instructions { names, reach: Reach::Project };
+        let text = system(&agent, &root, &instructions, &Cancel::new());
+        instructions.reach = Reach::Anywhere;
+        let of_person = system(&agent, &root, &instructions, &Cancel::new());
         std::fs::remove_dir_all(&root).unwrap();
         assert!(text.contains(&format!("Project directory: {}", root.display())), "{text}");
         assert!(text.contains("Instructions from AGENTS.md:\nUse tabs."), "{text}");
         assert!(text.contains("No globals."), "{text}");
         assert!(!text.contains("root:"), "a link out of the project is not followed: {text}");
+        assert_eq!(text.matches("Use tabs.").count(), 1, "each file once: {text}");
+        assert!(of_person.contains("Instructions from /etc/passwd:\nroot:"), "{of_person}");
     }
 }

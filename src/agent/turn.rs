@@ -218,7 +218,7 @@ impl Turn<'_, '_> {
                 one_line(&tool),
                 bad.why
             );
-            let raw = one_line(&crate::tool::keep_both_ends(&bad.raw, 400));
+            let raw = one_line(&crate::text::keep_both_ends(&bad.raw, 400));
             Problem::new(Code::ProviderFailed, detail).unlogged(&raw)
         })?;
         let length = args.to_string().len();
@@ -233,17 +233,16 @@ impl Turn<'_, '_> {
                 "the arguments have {length} bytes, and {ARGS_BYTES} are allowed: work in \
                  smaller pieces"
             );
-            CallResult { text, is_error: true, denied: false }
+            CallResult { text, is_error: true, denied: None }
         } else {
             let mut failure = None;
             let emit = &mut *self.emit;
-            let mut output = |content: &str| {
-                let body = Body::ToolOutput { id: id.clone(), content: content.to_owned() };
+            let mut say = |body: Body| {
                 if failure.is_none() {
                     failure = emit(body).err();
                 }
             };
-            let result = tools.call(&tool, &args, &mut output);
+            let result = tools.call(&id, &tool, &args, &mut say);
             if let Some(problem) = failure {
                 return Err(problem);
             }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::api::forwarded::Client;
 use crate::config::Credentials;
 use crate::error::{Code, Problem};
 
@@ -25,7 +26,7 @@ pub(super) struct Auth {
     user: [u8; 32],
     password: [u8; 32],
     /// Protects the counts of wrong passwords.
-    failures: Mutex<HashMap<IpAddr, Failures>>,
+    failures: Mutex<HashMap<Client, Failures>>,
 }
 
 struct Failures {
@@ -42,7 +43,7 @@ impl Auth {
         }
     }
 
-    /// Checks an `Authorization` value that came from an address.
+    /// Checks an `Authorization` value that came from a client. Unknown ones are counted together.
     ///
     /// # Errors
     /// [`Code::Unauthorized`] where it is missing or wrong, [`Code::TooManyAttempts`] where the
@@ -50,18 +51,18 @@ impl Auth {
     pub(super) fn check(
         &self,
         header: Option<&str>,
-        address: IpAddr,
+        client: Client,
         now: Instant,
     ) -> Result<(), Problem> {
         let Some(header) = header else {
             return Err(Problem::new(
                 Code::Unauthorized,
-                "this server has a password: send it by HTTP Basic, as `curl -u \
-                 opencode:PASSWORD` does",
+                "this server has a password: send it by HTTP Basic, as `curl -u USER:PASSWORD` \
+                 does; the user is `opencode` unless the server names another",
             ));
         };
-        let address = block_of(address);
-        if let Some(seconds) = self.must_wait(address, now) {
+        let client = block_of(client);
+        if let Some(seconds) = self.must_wait(client, now) {
             let detail = format!(
                 "{ATTEMPTS} wrong passwords came from this address; it may try again in \
                  {seconds} s"
@@ -71,7 +72,7 @@ impl Auth {
         if self.matches(header) {
             return Ok(());
         }
-        self.count_failure(address, now);
+        self.count_failure(client, now);
         Err(Problem::new(Code::Unauthorized, "the user or the password is wrong"))
     }
 
@@ -92,14 +93,14 @@ impl Auth {
         bool::from(user & password)
     }
 
-    fn must_wait(&self, address: IpAddr, now: Instant) -> Option<u64> {
+    fn must_wait(&self, client: Client, now: Instant) -> Option<u64> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let failures = failures.get(&address).filter(|f| f.count >= ATTEMPTS)?;
+        let failures = failures.get(&client).filter(|f| f.count >= ATTEMPTS)?;
         let left = WINDOW.checked_sub(now.saturating_duration_since(failures.since))?;
         Some(left.as_secs() + 1)
     }
 
-    fn count_failure(&self, address: IpAddr, now: Instant) {
+    fn count_failure(&self, client: Client, now: Instant) {
         let expired = |f: &Failures| now.saturating_duration_since(f.since) > WINDOW;
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= ADDRESSES {
@@ -108,7 +109,7 @@ impl Auth {
         if failures.len() >= ADDRESSES {
             return;
         }
-        let entry = failures.entry(address).or_insert(Failures { count: 0, since: now });
+        let entry = failures.entry(client).or_insert(Failures { count: 0, since: now });
         if expired(entry) {
             *entry = Failures { count: 0, since: now };
         }
@@ -121,12 +122,12 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Who is counted together: an IPv4 address, or the /64 that one IPv6 subscriber has.
-fn block_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => {
-            IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into())
+fn block_of(client: Client) -> Client {
+    match client {
+        Client::At(IpAddr::V6(v6)) if !v6.is_loopback() => {
+            Client::At(IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()))
         }
-        other => other,
+        Client::At(_) | Client::Unknown => client,
     }
 }
 
@@ -134,7 +135,7 @@ fn block_of(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const HERE: Client = Client::At(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
 
     fn auth() -> Auth {
         Auth::new(&Credentials { user: "opencode".into(), password: "pass:word".into() })
@@ -169,7 +170,7 @@ mod tests {
         }
         let waits = auth.check(Some(&right), HERE, now).unwrap_err();
         assert_eq!((waits.code, waits.retry_after), (Code::TooManyAttempts, Some(61)));
-        let elsewhere = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+        let elsewhere = Client::At(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)));
         assert_eq!(auth.check(Some(&right), elsewhere, now), Ok(()));
         let later = now + WINDOW + Duration::from_secs(1);
         assert_eq!(auth.check(Some(&right), HERE, later), Ok(()));

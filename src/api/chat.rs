@@ -26,12 +26,12 @@ struct Asked {
     background: bool,
 }
 
-fn read(request: &mut Request<'_>) -> Result<Asked, Problem> {
+/// Reads what is asked; `asks` says whether somebody can answer where the request does not.
+fn read(request: &mut Request<'_>, asks: bool) -> Result<Asked, Problem> {
     let fields = Fields::read(request)?;
     let title = fields.string("title")?;
     let title = title.map(|title| super::sessions::checked_title(&title)).transpose()?;
-    // Every permission is `allow` until permissions are configured, so both answers are one.
-    fields.word("permissions", &["ask", "refuse"])?;
+    let permissions = fields.word("permissions", &["ask", "refuse"])?;
     Ok(Asked {
         background: fields.flag("background")?,
         prompt: Prompt {
@@ -40,8 +40,33 @@ fn read(request: &mut Request<'_>) -> Result<Asked, Problem> {
             title,
             agent: fields.string("agent")?,
             model: fields.string("model")?,
+            can_ask: permissions.map_or(asks, |word| word == "ask"),
         },
     })
+}
+
+/// A turn and its client: when the one who asked goes away, in whatever way, the turn is stopped,
+/// unless it runs in the background. Stopping one that has ended does nothing.
+struct Attended {
+    sessions: Arc<Sessions>,
+    started: Started,
+    background: bool,
+}
+
+impl Attended {
+    fn start(api: &Api, request: &mut Request<'_>, asks: bool) -> Result<Self, Problem> {
+        let Asked { prompt, background } = read(request, asks)?;
+        let started = api.sessions.start(prompt)?;
+        Ok(Self { sessions: Arc::clone(&api.sessions), started, background })
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        if !self.background {
+            self.sessions.abort_turn(&self.started.message_id);
+        }
+    }
 }
 
 pub(super) fn chat(
@@ -49,35 +74,32 @@ pub(super) fn chat(
     request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let Asked { prompt, background } = read(request)?;
-    let mut started = api.sessions.start(prompt)?;
+    let mut attended = Attended::start(api, request, false)?;
+    let socket = (!attended.background).then(|| request.socket());
+    let started = &mut attended.started;
     let mut transcript = Transcript::default();
     let mut failed = (Code::Internal, None);
     let mut agent = String::new();
-    let socket = (!background).then(|| request.socket());
     loop {
-        let next = started.events.next(socket, LONG).unwrap_or(Next::Departed);
-        match next {
-            Next::Events(events) => {
-                for event in events {
-                    transcript.apply(&event.body);
-                    match &event.body {
-                        Body::Session { agent: answers, .. } => agent.clone_from(answers),
-                        Body::Error { code, retry_after, .. } => {
-                            failed = (Code::parse(code).unwrap_or(Code::Internal), *retry_after);
-                        }
-                        Body::Done { .. } => {
-                            return Ok(Answer::Full(whole(&started, &agent, failed, transcript)));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            Next::Quiet => {}
+        let events = match started.events.next(socket, LONG).unwrap_or(Next::Departed) {
+            Next::Events(events) => events,
+            Next::Quiet => continue,
             Next::Departed | Next::Closed(_) => {
-                api.sessions.abort_turn(&started.message_id);
                 let detail = "the client went away, and its turn was stopped";
                 return Err(Problem::new(Code::Aborted, detail));
+            }
+        };
+        for event in events {
+            transcript.apply(&event.body);
+            match &event.body {
+                Body::Session { agent: answers, .. } => agent.clone_from(answers),
+                Body::Error { code, retry_after, .. } => {
+                    failed = (Code::parse(code).unwrap_or(Code::Internal), *retry_after);
+                }
+                Body::Done { message_id, .. } if *message_id == started.message_id => {
+                    return Ok(Answer::Full(whole(started, &agent, failed, transcript)));
+                }
+                _ => {}
             }
         }
     }
@@ -90,9 +112,7 @@ fn whole(
     (code, retry_after): (Code, Option<u64>),
     transcript: Transcript,
 ) -> Response {
-    let Some(message) = transcript.into_messages().pop() else {
-        return Response::problem(&Problem::new(Code::Internal, "the turn left no message"));
-    };
+    let message = transcript.into_answer();
     if let Some(error) = message.error {
         let mut problem = Problem::new(code, error)
             .with("sessionId", started.session_id.as_str())
@@ -131,28 +151,13 @@ pub(super) fn stream(
     request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let Asked { prompt, background } = read(request)?;
-    let mut started = api.sessions.start(prompt)?;
-    let sessions = Arc::clone(&api.sessions);
+    let mut attended = Attended::start(api, request, true)?;
     let heartbeat = api.server.limits.heartbeat;
     let write = Box::new(move |stream: &mut EventStream<'_>| {
-        let result = forward(&mut started, stream, heartbeat, background);
-        if !matches!(result, Ok(End::Done)) && !background {
-            stop(&sessions, &started);
-        }
-        result.map(|_| ())
+        let background = attended.background;
+        forward(&mut attended.started, stream, heartbeat, background)
     });
     Ok(Answer::Events { headers: Vec::new(), write })
-}
-
-fn stop(sessions: &Sessions, started: &Started) {
-    log::info!("the client of turn {} went away; stopping it", started.message_id);
-    sessions.abort_turn(&started.message_id);
-}
-
-enum End {
-    Done,
-    Departed,
 }
 
 /// Writes the turn's events until its last, or until the client is gone.
@@ -161,7 +166,7 @@ fn forward(
     stream: &mut EventStream<'_>,
     heartbeat: Duration,
     background: bool,
-) -> io::Result<End> {
+) -> io::Result<()> {
     loop {
         match started.events.next(Some(stream.socket()), heartbeat)? {
             Next::Events(events) => {
@@ -171,18 +176,20 @@ fn forward(
                     if let Body::Done { message_id, .. } = &event.body
                         && *message_id == started.message_id
                     {
-                        return Ok(End::Done);
+                        return Ok(());
                     }
                 }
             }
             Next::Quiet => stream.comment("")?,
-            Next::Departed => return Ok(End::Departed),
+            Next::Departed => {
+                log::info!("the client of turn {} went away", started.message_id);
+                return Ok(());
+            }
             Next::Closed(Closed::TooSlow) => {
                 let word = if background { "the turn goes on" } else { "the turn is stopped" };
-                stream.comment(&format!("cut off for reading too slowly; {word}"))?;
-                return Ok(End::Departed);
+                return stream.comment(&format!("cut off for reading too slowly; {word}"));
             }
-            Next::Closed(Closed::Ended) => return Ok(End::Done),
+            Next::Closed(Closed::Ended) => return Ok(()),
         }
     }
 }

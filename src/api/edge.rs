@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::api::auth::Auth;
+use crate::api::forwarded::{self, Client};
 use crate::config::{self, Credentials};
 use crate::error::{Code, Problem};
 use crate::http::{Answer, Method, Request, Response};
@@ -44,7 +45,10 @@ impl Edge {
         insecure: bool,
     ) -> Self {
         let mut hosts: Vec<_> = server.allowed_hosts.iter().map(|h| h.to_lowercase()).collect();
-        hosts.push(server.mdns_domain.to_lowercase());
+        // A name that is not announced here may be another machine's.
+        if server.mdns {
+            hosts.push(server.mdns_domain.to_lowercase());
+        }
         Self {
             auth: credentials.map(Auth::new),
             insecure,
@@ -118,8 +122,10 @@ impl Edge {
 
     /// Without a password only this machine is served, unless `--insecure` says otherwise.
     fn check_address(&self, request: &Request<'_>) -> Result<(), Problem> {
-        let client = self.client(request);
-        let is_here = client.is_loopback() || client == request.local().ip().to_canonical();
+        let is_here = match self.client(request) {
+            Client::At(ip) => ip.is_loopback() || ip == request.local().ip().to_canonical(),
+            Client::Unknown => false,
+        };
         if self.auth.is_some() || self.insecure || is_here {
             return Ok(());
         }
@@ -203,18 +209,10 @@ impl Edge {
         response.header("WWW-Authenticate", challenge)
     }
 
-    /// The client's address; a named proxy's word for it counts, nobody else's.
-    fn client(&self, request: &Request<'_>) -> IpAddr {
-        let peer = request.peer().ip().to_canonical();
-        if !self.proxies.contains(&peer) {
-            return peer;
-        }
-        let forwarded: Vec<_> = fields(request, "x-forwarded-for").collect();
-        let hops = forwarded.iter().flat_map(|value| value.split(','));
-        let addresses: Vec<IpAddr> =
-            hops.map_while(|hop| hop.trim().parse::<IpAddr>().ok()).collect();
-        let client = addresses.iter().rev().map(IpAddr::to_canonical);
-        client.into_iter().find(|address| !self.proxies.contains(address)).unwrap_or(peer)
+    /// Who asks; a named proxy's word for it counts, nobody else's.
+    fn client(&self, request: &Request<'_>) -> Client {
+        let told = fields(request, "x-forwarded-for");
+        forwarded::client(request.peer().ip(), &self.proxies, told)
     }
 }
 

@@ -62,6 +62,6 @@ impl Fields {
 }
 
 fn wrong(name: &str, expected: &str, found: &Value) -> Problem {
-    let found = crate::tool::keep_both_ends(&found.to_string(), 80);
+    let found = crate::text::keep_both_ends(&found.to_string(), 80);
     Problem::new(Code::BadField, format!("`{name}` must be {expected}, and is {found}"))
 }

@@ -22,13 +22,17 @@ pub(super) fn root(
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
     let base = &api.server.base_path;
-    ok(&json!({
+    let mut about = json!({
         "name": "opencode",
-        "version": env!("CARGO_PKG_VERSION"),
         "api": format!("{base}/api/status"),
         "openapi": format!("{base}/api/openapi.json"),
         "health": format!("{base}/healthz"),
-    }))
+    });
+    // Strangers need not know it where there are any.
+    if !api.has_password {
+        about["version"] = env!("CARGO_PKG_VERSION").into();
+    }
+    ok(&about)
 }
 
 pub(super) fn status(
@@ -58,7 +62,7 @@ pub(super) fn status(
         default_agent: engine.default_agent(),
         sessions,
         active_turns,
-        waiting: 0,
+        waiting: api.sessions.waiting(),
         connections: api.connections.get(),
     })
 }

@@ -10,6 +10,7 @@ mod auth;
 mod chat;
 mod edge;
 mod fields;
+mod forwarded;
 mod info;
 mod openapi;
 mod sessions;
@@ -77,6 +78,7 @@ const ROUTES: &[Route] = &[
     Route { method: Method::Patch, path: "/api/sessions/{id}", handler: sessions::rename },
     Route { method: Method::Delete, path: "/api/sessions/{id}", handler: sessions::delete },
     Route { method: Method::Post, path: "/api/sessions/{id}/abort", handler: sessions::abort },
+    Route { method: Method::Post, path: "/api/permissions/{id}", handler: sessions::permit },
     Route { method: Method::Get, path: "/api/models", handler: info::models },
     Route { method: Method::Get, path: "/api/providers", handler: info::providers },
     Route { method: Method::Get, path: "/api/agents", handler: info::agents },

@@ -1,6 +1,6 @@
 //! The endpoints of sessions.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::fields::Fields;
 use crate::api::{Api, Params};
@@ -57,7 +57,7 @@ pub(super) fn get(
     let (messages, next) = page(messages, params.query("before"), params.count("limit")?);
     let mut body = json!(session);
     body["messages"] = json!(messages);
-    body["pendingPermissions"] = Value::Array(Vec::new());
+    body["pendingPermissions"] = json!(api.sessions.pending(params.id));
     let response = Response::json(200, &body);
     Ok(Answer::Full(match next {
         Some((limit, first)) => {
@@ -111,6 +111,16 @@ pub(super) fn abort(
 ) -> Result<Answer, Problem> {
     api.sessions.abort(params.id)?;
     Ok(Answer::Full(Response::json(202, &json!({ "sessionId": params.id, "aborting": true }))))
+}
+
+pub(super) fn permit(
+    api: &Api,
+    request: &mut Request<'_>,
+    params: &Params<'_>,
+) -> Result<Answer, Problem> {
+    let reply = Fields::read(request)?.required("reply")?;
+    api.sessions.reply_permission(params.id, &reply)?;
+    Ok(Answer::Full(Response::empty(204)))
 }
 
 pub(super) fn checked_title(title: &str) -> Result<String, Problem> {

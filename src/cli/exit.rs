@@ -19,6 +19,8 @@ pub enum Exit {
     Unreachable = 3,
     /// The server wants other credentials.
     Unauthorized = 4,
+    /// A tool was refused for want of anybody to permit it.
+    Refused = 5,
     /// The time was over.
     TimedOut = 124,
     /// Ctrl-C.

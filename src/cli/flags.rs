@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 
 use crate::cli::exit::Failure;
+use crate::text::nearest;
 
 /// A command of the program.
 pub(super) struct Command {
@@ -130,7 +131,8 @@ pub(super) const COMMANDS: &[Command] = &[
             The password for --attach comes from user:password@ in the URL or from \
             OPENCODE_SERVER_PASSWORD.\n\
             Exit status: 0 answered, 1 the turn failed, 2 wrong usage or unknown session, agent \
-            or model,\n3 server not reachable, 4 not authorised, 124 timed out, 130 interrupted.",
+            or model,\n3 server not reachable, 4 not authorised, 5 a tool was refused for want of anybody to permit it,\n124 timed out, 130 \
+            interrupted.",
         flags: &[
             flag("attach", Some("URL"), None, "Ask a running server, http://HOST:PORT"),
             flag("session", Some("ID"), None, "Go on in this session"),
@@ -282,27 +284,6 @@ impl Typed {
 
 fn text(value: OsString) -> Result<String, String> {
     value.into_string().map_err(|raw| format!("{} is not UTF-8", raw.to_string_lossy()))
-}
-
-/// The known word that was probably meant.
-pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let best = known.map(|word| (distance(typed, word), word)).min()?;
-    (best.0 <= 2 && best.0 < typed.len()).then_some(best.1)
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

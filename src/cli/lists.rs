@@ -3,11 +3,13 @@
 
 use serde_json::{Value, json};
 
+use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
-use crate::cli::{print, project, text};
+use crate::cli::{print, project};
 use crate::client::{Remote, Target};
 use crate::config::{Env, ServerFlags};
+use crate::text;
 
 /// A column: its heading, and what it shows of an item.
 type Column = (&'static str, fn(&Value) -> String);
@@ -42,7 +44,7 @@ pub(super) fn list(name: &str, typed: &Typed, env: &Env) -> Result<Exit, Failure
     let items = match typed.value("attach") {
         Some(url) => {
             let remote = Remote::new(&Target::new(url, env, typed.value("ca"))?)?;
-            remote.get(&format!("/api/{name}"))?
+            remote.get(&format!("/api/{name}"), &Cancel::new())?
         }
         None => here(name, typed, env)?,
     };

@@ -11,7 +11,6 @@ mod project;
 mod run;
 mod serve;
 mod status;
-mod text;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -20,6 +19,7 @@ use std::process::ExitCode;
 pub use exit::{Exit, Failure};
 
 use crate::config::Env;
+use crate::text;
 use flags::Typed;
 
 /// Runs the program with its arguments, without its own name.
@@ -50,7 +50,7 @@ fn run(args: impl IntoIterator<Item = OsString>, env: &Env) -> Result<Exit, Fail
     let Some(command) = flags::find(&name) else {
         let kind = if name.starts_with('-') { "flag" } else { "command" };
         let known = flags::COMMANDS.iter().map(|command| command.name);
-        let hint = flags::nearest(&name, known).map(|near| format!("; did you mean {near}?"));
+        let hint = text::nearest(&name, known).map(|near| format!("; did you mean {near}?"));
         let hint = hint.unwrap_or_default();
         let text = format!("unknown {kind} {name}{hint} See `opencode --help`.");
         return Err(Failure::new(Exit::Usage, text));

@@ -1,21 +1,27 @@
 //! What a run shows: the answer on standard output, everything else on standard error.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cancel::Guard;
 use crate::cli::exit::Exit;
 use crate::cli::run::Stop;
-use crate::cli::text::plain;
-use crate::event::Body;
+use crate::event::{Body, Denial};
 use crate::message::FinishReason;
-use crate::tool::keep_both_ends;
+use crate::os::{self, Waker, Woken};
+use crate::text::{keep_both_ends, plain};
 
 /// Text that waits for a reader who pauses; beyond it the stream is no longer read on.
 const BUFFER_BYTES: usize = 16 * 1024 * 1024;
+/// How long a run that was ended early waits for its last text to be read.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(3600);
 /// A line about a tool is cut to this many bytes.
 const LINE_BYTES: usize = 160;
 
@@ -32,26 +38,30 @@ pub(super) enum Format {
 pub(super) struct Printer {
     format: Format,
     stdout: Writer,
-    to_terminal: bool,
+    /// Takes out of text what must not reach this standard output.
+    shown: fn(&str) -> Cow<'_, str>,
     dim: bool,
     /// Line ends that stand at the end only if more text follows.
     held: usize,
     said: bool,
+    /// A tool was refused for want of anybody to permit it.
+    refused: bool,
     done: Option<FinishReason>,
 }
 
 impl Printer {
-    pub(super) fn new(format: Format, stop: &Stop) -> Self {
+    pub(super) fn new(format: Format, stop: &Stop) -> io::Result<Self> {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
+        Ok(Self {
             format,
-            stdout: Writer::start(stop),
-            to_terminal: io::stdout().is_terminal(),
+            stdout: Writer::start(stop)?,
+            shown: if io::stdout().is_terminal() { plain } else { as_it_is },
             dim: io::stderr().is_terminal() && !no_color,
             held: 0,
             said: false,
+            refused: false,
             done: None,
-        }
+        })
     }
 
     /// Takes the next event.
@@ -68,7 +78,8 @@ impl Printer {
                 let line = format!("{tool} {}", subject(args));
                 self.aside(&keep_both_ends(&line.replace('\n', " "), LINE_BYTES));
             }
-            Body::ToolEnd { tool, result, is_error: true, .. } => {
+            Body::ToolEnd { tool, result, is_error: true, denied, .. } => {
+                self.refused |= *denied == Some(Denial::Nobody);
                 let line = result.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
                 self.aside(&format!("{tool} failed: {}", keep_both_ends(line, LINE_BYTES)));
             }
@@ -97,6 +108,7 @@ impl Printer {
     /// The status that the events tell.
     pub(super) fn exit(&self) -> Exit {
         match self.done {
+            Some(FinishReason::Stop | FinishReason::Length) if self.refused => Exit::Refused,
             Some(FinishReason::Stop | FinishReason::Length) => Exit::Ok,
             Some(FinishReason::Aborted) => {
                 tell("the turn was stopped on the server");
@@ -106,16 +118,16 @@ impl Printer {
         }
     }
 
-    /// Ends the text with one line end, and waits until it is read if `wait`.
-    pub(super) fn finish(&mut self, wait: bool) {
+    /// Ends the text with one line end, and waits until it is read.
+    pub(super) fn finish(&mut self) {
         if self.said && self.format == Format::Text {
             self.stdout.push("\n");
         }
-        self.stdout.finish(wait);
+        self.stdout.finish();
     }
 
     fn text(&mut self, content: &str) {
-        let content = if self.to_terminal { plain(content) } else { content.into() };
+        let content = (self.shown)(content);
         let trimmed = content.trim_end_matches('\n');
         if trimmed.is_empty() {
             self.held += content.len();
@@ -139,6 +151,11 @@ impl Printer {
     }
 }
 
+/// A script gets the model's text as it is.
+fn as_it_is(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
+}
+
 /// A word to the person.
 pub(super) fn tell(text: &str) {
     stderr(&format!("opencode: {}\n", plain(text)));
@@ -159,13 +176,17 @@ fn subject(args: &Value) -> String {
 struct Writer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    /// Keeps the cancel's hook.
+    _guard: Option<Guard>,
 }
 
-#[derive(Default)]
 struct Shared {
     /// Protects the text that is not written yet.
     state: Mutex<State>,
+    /// Told to who waits for the writer.
     changed: Condvar,
+    /// Wakes the writer.
+    more: Waker,
 }
 
 #[derive(Default)]
@@ -173,42 +194,67 @@ struct State {
     text: Vec<u8>,
     /// No more will come.
     ended: bool,
-    /// Nobody reads any more.
-    closed: bool,
+    /// The run was ended early: nobody waits long for the reader.
+    hurried: bool,
+    /// The writer is at its end: all is written, or nobody reads any more.
+    finished: bool,
 }
 
 impl Writer {
-    fn start(stop: &Stop) -> Self {
-        let shared = Arc::new(Shared::default());
-        let (writing, stop) = (Arc::clone(&shared), stop.clone());
+    fn start(stop: &Stop) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            more: Waker::new()?,
+        });
+        let (writing, stopping) = (Arc::clone(&shared), stop.clone());
         let write = move || {
-            if writing.write_all().is_err() {
-                writing.lock().closed = true;
-                writing.changed.notify_all();
-                stop.request(Exit::Ok);
+            let written = writing.write_all();
+            writing.lock().finished = true;
+            writing.changed.notify_all();
+            if written.is_err() {
+                stopping.request(Exit::Ok);
             }
         };
-        let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(write);
-        Self { shared, thread: thread.ok() }
+        let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(write)?;
+        let hurrying = Arc::clone(&shared);
+        let hurry = move || {
+            hurrying.lock().hurried = true;
+            hurrying.changed.notify_all();
+        };
+        // Where it is too late for a hook, nothing was written either.
+        let guard = stop.cancel.on_cancel(hurry).ok();
+        shared.lock().hurried |= guard.is_none();
+        Ok(Self { shared, thread: Some(thread), _guard: guard })
     }
 
+    /// Adds text; what does not fit into the buffer any more waits for the reader, as long as the
+    /// run goes on.
     fn push(&self, text: &str) {
-        let mut state = self.shared.lock();
-        while state.text.len() >= BUFFER_BYTES && !state.closed {
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if !state.closed {
+        let full = |state: &mut State| {
+            state.text.len() >= BUFFER_BYTES && !state.finished && !state.hurried
+        };
+        let waiting = self.shared.changed.wait_while(self.shared.lock(), full);
+        let mut state = waiting.unwrap_or_else(PoisonError::into_inner);
+        if !state.finished && state.text.len() < BUFFER_BYTES {
             state.text.extend_from_slice(text.as_bytes());
-            self.shared.changed.notify_all();
+            drop(state);
+            self.shared.more.wake();
         }
     }
 
-    fn finish(&mut self, wait: bool) {
+    /// Waits until all is read; when the run was ended early only a moment.
+    fn finish(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
         self.shared.lock().ended = true;
-        self.shared.changed.notify_all();
-        if let Some(thread) = self.thread.take()
-            && wait
-        {
+        self.shared.more.wake();
+        let goes_on = |state: &mut State| !state.finished && !state.hurried;
+        let state = self.shared.changed.wait_while(self.shared.lock(), goes_on);
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        let unread = |state: &mut State| !state.finished;
+        let state = self.shared.changed.wait_timeout_while(state, LAST_WORDS, unread);
+        let is_finished = state.unwrap_or_else(PoisonError::into_inner).0.finished;
+        if is_finished {
             // The thread only writes; it has no result.
             let _ = thread.join();
         }
@@ -216,22 +262,22 @@ impl Writer {
 }
 
 impl Shared {
-    /// Writes until the end.
+    /// Writes until the end; fails as soon as nobody reads any more.
     fn write_all(&self) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         loop {
             let mut state = self.lock();
-            while state.text.is_empty() && !state.ended {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            if state.text.is_empty() {
-                return Ok(());
-            }
-            let text = std::mem::take(&mut state.text);
+            let (text, ended) = (std::mem::take(&mut state.text), state.ended);
             drop(state);
             self.changed.notify_all();
-            stdout.write_all(&text)?;
-            stdout.flush()?;
+            if !text.is_empty() {
+                stdout.write_all(&text)?;
+                stdout.flush()?;
+            } else if ended {
+                return Ok(());
+            } else if os::wait_unread(&self.more, stdout.as_fd(), LONG)? == Woken::Departed {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
         }
     }
 

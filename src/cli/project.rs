@@ -8,6 +8,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::config::{self, Config, Env, ServerFlags};
 use crate::provider::Catalogue;
+use crate::session::Bounds;
 use crate::session::store::{Store, StoreError};
 
 /// The project directory that flags and environment name, absolute, symlinks resolved.
@@ -37,6 +38,12 @@ pub(super) fn configure(
 /// The agents and models of a project.
 pub(super) fn engine(config: &Config, env: &Env, directory: PathBuf) -> Result<Engine, Failure> {
     Ok(Engine::new(config, Catalogue::new(config, env), directory)?)
+}
+
+/// What turns may take.
+pub(super) fn bounds(config: &Config) -> Bounds {
+    let limits = &config.server.limits;
+    Bounds { turns: limits.turns, permission_time: limits.permission_time }
 }
 
 /// Where the sessions of a project are kept: one folder a project, named after it.

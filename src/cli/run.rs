@@ -79,7 +79,8 @@ pub(super) fn run(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         Err(input::Error::Cancelled) => return Ok(stop.reason().unwrap_or(Exit::Interrupted)),
         Err(input::Error::Failed(failure)) => return Err(failure),
     };
-    let mut printer = Printer::new(format, &stop);
+    let mut printer = Printer::new(format, &stop)
+        .map_err(|error| Failure::new(Exit::Failed, format!("standard output: {error}")))?;
     let result = match typed.value("attach") {
         Some(url) => {
             let target = Target::new(url, env, typed.value("ca"))?;
@@ -87,16 +88,16 @@ pub(super) fn run(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         }
         None => in_process(typed, env, ask, message, &stop, &mut printer),
     };
-    let exit = match (stop.reason(), result) {
+    let stopped_in_turn = stop.reason();
+    printer.finish();
+    let exit = match (stopped_in_turn, result) {
         // Whatever the run failed with, it was ended.
         (Some(exit), _) => exit,
         (None, Ok(())) => printer.exit(),
-        (None, Err(failure)) => {
-            printer.finish(true);
-            return Err(failure);
-        }
+        (None, Err(failure)) => return Err(failure),
     };
-    printer.finish(stop.reason().is_none());
+    // The reader may have left when all was said, or taken too long for the rest.
+    let exit = stop.reason().filter(|reason| *reason != Exit::Ok).unwrap_or(exit);
     if exit == Exit::TimedOut {
         tell("the time was over, and the turn was stopped");
     }
@@ -148,7 +149,8 @@ fn attached(
     stop: &Stop,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    let session = if ask.newest { Some(newest(remote)?) } else { ask.session.clone() };
+    let session =
+        if ask.newest { Some(newest(remote, &stop.cancel)?) } else { ask.session.clone() };
     let body = json!({
         "message": message,
         "sessionId": session,
@@ -182,8 +184,8 @@ fn attached(
 }
 
 /// The session that changed last.
-fn newest(remote: &Remote) -> Result<String, Failure> {
-    let sessions = remote.get("/api/sessions")?;
+fn newest(remote: &Remote, cancel: &Cancel) -> Result<String, Failure> {
+    let sessions = remote.get("/api/sessions", cancel)?;
     let all = sessions.as_array().map(Vec::as_slice).unwrap_or_default();
     // RFC 3339 in UTC sorts as text as long as the number of digits is the same; this one ends
     // in up to three of them, so the parsed time is compared.
@@ -212,16 +214,20 @@ fn none_to_continue() -> Failure {
 /// Tells the server to stop the turn. It notices the closed connection as well, so a failure
 /// here is none.
 fn abort(remote: &Remote, session: &str) {
-    let (path, base) = (format!("/api/sessions/{session}/abort"), remote.url().to_owned());
+    let path = format!("/api/sessions/{session}/abort");
+    let over = Cancel::new();
+    let late = over.clone();
     std::thread::scope(|scope| {
-        let (told, heard) = crossbeam_channel::bounded::<()>(0);
+        let (heard, wait) = crossbeam_channel::bounded::<()>(0);
         scope.spawn(move || {
-            if let Err(error) = remote.post(&path, &json!({})) {
-                log::debug!("abort at {base}: {error}");
+            if wait.recv_timeout(ABORT_TIME).is_err_and(|error| error.is_timeout()) {
+                late.cancel();
             }
-            drop(told);
         });
-        let _ = heard.recv_timeout(ABORT_TIME);
+        if let Err(error) = remote.post(&path, &json!({}), &over) {
+            log::debug!("abort at {}: {error}", remote.url());
+        }
+        drop(heard);
     });
 }
 
@@ -240,10 +246,18 @@ fn in_process(
         tell(warning);
     }
     let store = project::store(project::store_folder(env, &directory).as_deref())?;
+    let bounds = project::bounds(&config);
     let engine = Arc::new(project::engine(&config, env, directory)?);
-    let sessions = Arc::new(Sessions::new(engine, store, 1));
+    let sessions = Arc::new(Sessions::new(engine, store, bounds));
     let session = if ask.newest { Some(newest_here(&sessions)?) } else { ask.session };
-    let prompt = Prompt { message, session, title: ask.title, agent: ask.agent, model: ask.model };
+    let prompt = Prompt {
+        message,
+        session,
+        title: ask.title,
+        agent: ask.agent,
+        model: ask.model,
+        can_ask: false,
+    };
     let result = follow(&sessions, prompt, stop, printer);
     sessions.stop(Duration::ZERO);
     result

@@ -43,7 +43,7 @@ pub(super) fn serve(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         _ => None,
     };
     let engine = Arc::new(project::engine(&config, env, directory)?);
-    let sessions = Arc::new(Sessions::new(engine, store, config.server.limits.turns));
+    let sessions = Arc::new(Sessions::new(engine, store, project::bounds(&config)));
     // A connection that runs a turn holds a socket, a wake-up and a provider's socket.
     let most = usize::try_from(descriptors / 3).unwrap_or(usize::MAX).max(8);
     config.server.limits.connections = config.server.limits.connections.min(most);

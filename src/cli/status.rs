@@ -1,10 +1,12 @@
 //! `opencode status`: one line and an exit status, for health checks.
 
+use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
-use crate::cli::{print, project, text};
+use crate::cli::{print, project};
 use crate::client::{Remote, Target};
 use crate::config::{Env, ServerFlags};
+use crate::text;
 
 pub(super) fn status(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     let url = match typed.value("attach") {
@@ -12,7 +14,7 @@ pub(super) fn status(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         None => usual_address(typed, env)?,
     };
     let remote = Remote::new(&Target::new(&url, env, typed.value("ca"))?)?;
-    let status = remote.get("/api/status")?;
+    let status = remote.get("/api/status", &Cancel::new())?;
     let word = |name: &str| status[name].as_str().unwrap_or("?").to_owned();
     let line = format!(
         "{}: {}, version {}, {} sessions, {} turns running, model {}\n",

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use crossbeam_channel::bounded;
 use serde_json::Value;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
@@ -52,6 +53,7 @@ pub enum ClientError {
 }
 
 /// A server to ask.
+#[derive(Clone)]
 pub struct Remote {
     base: String,
     authorization: Option<String>,
@@ -98,18 +100,22 @@ impl Remote {
         &self.base
     }
 
-    /// Reads JSON.
-    pub fn get(&self, path: &str) -> Result<Value, ClientError> {
-        let mut request = self.agent.get(self.at(path));
-        if let Some(authorization) = &self.authorization {
-            request = request.header("Authorization", authorization);
-        }
-        self.json(request.call())
+    /// Reads JSON, until the cancel.
+    pub fn get(&self, path: &str, cancel: &Cancel) -> Result<Value, ClientError> {
+        let (remote, url) = (self.clone(), self.at(path));
+        until(cancel, move || {
+            let mut request = remote.agent.get(url);
+            if let Some(authorization) = &remote.authorization {
+                request = request.header("Authorization", authorization);
+            }
+            remote.json(request.call())
+        })?
     }
 
-    /// Posts JSON and reads JSON.
-    pub fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
-        self.json(self.send(&self.agent, path, body))
+    /// Posts JSON and reads JSON, until the cancel.
+    pub fn post(&self, path: &str, body: &Value, cancel: &Cancel) -> Result<Value, ClientError> {
+        let (remote, path, body) = (self.clone(), path.to_owned(), body.to_string());
+        until(cancel, move || remote.json(remote.send(&remote.agent, &path, body)))?
     }
 
     /// Posts JSON and follows the events of the answer until the cancel or the end.
@@ -117,13 +123,14 @@ impl Remote {
         let agent = self.streaming.clone();
         let guard = cancel.on_cancel(move || agent.shutdown());
         let guard = guard.map_err(|_| ClientError::Cancelled)?;
-        let sent = self.send(&self.streaming, path, body);
+        let (remote, path, body) = (self.clone(), path.to_owned(), body.to_string());
+        let send = move || remote.accepted(remote.send(&remote.streaming, &path, body));
+        let response = until(cancel, send)?;
         if cancel.is_cancelled() {
             return Err(ClientError::Cancelled);
         }
-        let response = self.accepted(sent)?;
         Ok(Events {
-            body: Box::new(response.into_body().into_reader()),
+            body: Box::new(response?.into_body().into_reader()),
             parser: sse::Parser::default(),
             ready: Vec::new().into_iter(),
             cancel: cancel.clone(),
@@ -139,13 +146,13 @@ impl Remote {
         &self,
         agent: &Agent,
         path: &str,
-        body: &Value,
+        body: String,
     ) -> Result<ureq::http::Response<Body>, ureq::Error> {
         let mut request = agent.post(self.at(path)).content_type("application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
-        request.send(body.to_string())
+        request.send(body)
     }
 
     fn json(
@@ -199,6 +206,29 @@ impl Remote {
             other => other.to_string(),
         };
         ClientError::Unreachable(format!("cannot reach {}: {why}", self.base))
+    }
+}
+
+/// Makes a request on a thread of its own, and waits for what it comes to until the cancel.
+///
+/// A look-up and a connect cannot be ended from outside. They are abandoned: the thread is joined
+/// by nobody and ends by its own time-outs, its result unheard.
+fn until<T: Send + 'static>(
+    cancel: &Cancel,
+    request: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ClientError> {
+    // Room for the result and for the cancel's word, so that neither ever waits.
+    let (tell, hear) = bounded(2);
+    let stop = tell.clone();
+    let guard = cancel.on_cancel(move || _ = stop.try_send(None));
+    let _guard = guard.map_err(|_| ClientError::Cancelled)?;
+    let name = std::thread::Builder::new().name("request".to_owned());
+    name.spawn(move || _ = tell.try_send(Some(request())))
+        .map_err(|error| ClientError::Unreachable(format!("cannot start a thread: {error}")))?;
+    match hear.recv() {
+        Ok(Some(result)) => Ok(result),
+        Ok(None) => Err(ClientError::Cancelled),
+        Err(_) => Err(ClientError::Unreachable("the request ended in a panic".to_owned())),
     }
 }
 

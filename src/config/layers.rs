@@ -64,6 +64,11 @@ pub fn load(options: &Options<'_>) -> Result<Config, ConfigError> {
     }
     let mut second = Report::default();
     let mut config = decode(&merged, &mut second);
+    if !config.instructions_from_project {
+        for path in &mut config.instructions {
+            *path = places.expand(path).to_string_lossy().into_owned();
+        }
+    }
     // Sections of one kind each may be of another together (`permission`), never wrong.
     if !second.errors.is_empty() {
         return Err(ConfigError { issues: second.errors });

@@ -35,6 +35,7 @@ const LIMITS: &[&str] = &[
     "steps",
     "providerSeconds",
     "commandSeconds",
+    "permissionSeconds",
     "stopSeconds",
     "heartbeatSeconds",
 ];
@@ -80,6 +81,7 @@ pub(super) fn defaults() -> Value {
             "steps": limits.steps,
             "providerSeconds": seconds(limits.provider_time),
             "commandSeconds": seconds(limits.command_time),
+            "permissionSeconds": seconds(limits.permission_time),
             "stopSeconds": seconds(limits.stop_time),
             "heartbeatSeconds": seconds(limits.heartbeat),
         },
@@ -189,6 +191,7 @@ fn limits(section: &Section<'_>, limits: &mut Limits, report: &mut Report) {
         ("idleSeconds", &mut limits.idle_time),
         ("providerSeconds", &mut limits.provider_time),
         ("commandSeconds", &mut limits.command_time),
+        ("permissionSeconds", &mut limits.permission_time),
         ("stopSeconds", &mut limits.stop_time),
         ("heartbeatSeconds", &mut limits.heartbeat),
     ] {

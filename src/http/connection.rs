@@ -20,6 +20,7 @@ use super::response::{End, Response};
 use super::server::{Seat, canonical};
 use super::{Answer, Serve, WriteEvents};
 use crate::error::{Code, Problem};
+use crate::os;
 
 /// An output buffer larger than this is given back.
 const KEPT: usize = 8 * 1024;
@@ -263,6 +264,7 @@ impl Connection {
             return (size, sent.is_ok());
         }
         self.input.release();
+        os::release_stack();
         let mut stream = EventStream::new(self.input.stream(), chunked);
         let outcome = catch_unwind(AssertUnwindSafe(|| write(&mut stream)));
         let (bytes, whole) = stream.finish();

@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use super::write::write_all;
+
 /// A buffer larger than this is given back after its event.
 const KEPT: usize = 16 * 1024;
 /// Room for a chunk's size line, which is known when the event is.
@@ -90,7 +92,7 @@ impl<'a> EventStream<'a> {
             self.broken = true;
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"));
         }
-        let result = self.socket.write_all(bytes);
+        let result = write_all(self.socket, bytes);
         match result {
             Ok(()) => self.written += bytes.len() as u64,
             Err(_) => self.broken = true,

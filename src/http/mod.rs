@@ -15,6 +15,7 @@ mod pool;
 mod request;
 mod response;
 mod server;
+mod write;
 
 use std::io;
 

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use tiny_http::{HTTPVersion, Header, StatusCode};
 
+use super::write::write_all;
 use crate::error::Problem;
 
 /// A body up to this size goes out in one write with its head.
@@ -114,18 +115,17 @@ impl Response {
         head_only: bool,
         close: bool,
     ) -> io::Result<u64> {
-        let mut socket = socket;
         self.print_head(buffer, End::Length, close)?;
         let body: &[u8] = if head_only || !has_body(self.status) { &[] } else { &self.body };
         let joined = body.len() <= JOINED;
         if joined {
             buffer.extend_from_slice(body);
         }
-        socket.write_all(buffer)?;
+        write_all(socket, buffer)?;
         if joined {
             return Ok(buffer.len() as u64);
         }
-        socket.write_all(body)?;
+        write_all(socket, body)?;
         Ok((buffer.len() + body.len()) as u64)
     }
 

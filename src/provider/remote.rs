@@ -16,6 +16,7 @@ use super::{Answer, Chunk, Provider, Request, Stop};
 use crate::cancel::{Cancel, Guard};
 use crate::config::Protocol;
 use crate::error::{Code, Problem};
+use crate::os;
 use crate::sse::{Event, MAX_EVENT, Parser, TooLarge};
 
 /// What a wire protocol does for an answer.
@@ -128,7 +129,10 @@ impl Iterator for Pull<'_> {
                     self.state = State::Connect;
                 }
                 State::Connect => match self.connect() {
-                    Ok(reading) => self.state = State::Read(Box::new(reading)),
+                    Ok(reading) => {
+                        self.state = State::Read(Box::new(reading));
+                        os::release_stack();
+                    }
                     Err(failure) => self.fail(failure),
                 },
                 State::Read(mut reading) => {

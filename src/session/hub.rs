@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use serde_json::Value;
+
 use crate::event::{Body, Event, EventId};
 use crate::os::Waker;
 
@@ -252,14 +254,30 @@ impl Queue {
 pub(super) fn weight(body: &Body) -> usize {
     let text = match body {
         Body::Session { message, .. } => message.len(),
-        Body::Text { content }
-        | Body::Reasoning { content, .. }
-        | Body::ToolOutput { content, .. } => content.len(),
+        Body::Text { content } | Body::ToolOutput { content, .. } => content.len(),
+        Body::Reasoning { content, opaque } => content.len() + opaque.as_ref().map_or(0, weight_of),
         Body::ToolEnd { result, .. } => result.len(),
-        // Arguments are bounded where they arrive.
-        _ => 1024,
+        Body::ToolStart { args, .. } | Body::Permission { args, .. } => weight_of(args),
+        Body::PermissionReply { .. }
+        | Body::Retry { .. }
+        | Body::Gap
+        | Body::Error { .. }
+        | Body::Done { .. }
+        | Body::SessionChanged { .. }
+        | Body::SessionDeleted { .. } => 256,
     };
     text + 128
+}
+
+fn weight_of(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 32,
+        Value::String(text) => 32 + text.len(),
+        Value::Array(items) => items.iter().map(weight_of).sum::<usize>() + 32,
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| name.len() + 32 + weight_of(value)).sum::<usize>()
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

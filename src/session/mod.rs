@@ -5,33 +5,36 @@
 //! does not know HTTP: a server, a script and a terminal ask it the same way.
 
 mod hub;
+mod permission;
 pub mod store;
+mod title;
 mod turn;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::agent::{Engine, Wish};
+use crate::agent::{Engine, Reply, Wish};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::EventId;
 use crate::id::{self, Ids};
 use crate::message::{Message, Usage};
 use crate::os::Waker;
+use crate::session::permission::{Asker, Desk};
 use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::transcript::Transcript;
 
 pub use hub::Closed;
+pub use permission::Pending;
 pub use store::{Follower, Next};
+pub use title::TITLE_CHARS;
 
 /// A message of a user is at most this long, in bytes.
 pub const MESSAGE_BYTES: usize = 512 * 1024;
-/// A title is at most this long, in characters.
-pub const TITLE_CHARS: usize = 60;
 /// The title of a session before its first message.
 const UNTITLED: &str = "New session";
 /// A deleted session's turn has this long to end.
@@ -45,8 +48,18 @@ pub struct Sessions {
     engine: Arc<Engine>,
     ids: Ids,
     turns: Arc<Mutex<Turns>>,
+    /// Tools that wait for a person.
+    desk: Arc<Desk>,
+    bounds: Bounds,
+}
+
+/// What turns may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
     /// Turns at once.
-    capacity: usize,
+    pub turns: usize,
+    /// How long a tool waits for a person's answer.
+    pub permission_time: Duration,
 }
 
 /// The Mutex map: what runs now.
@@ -61,6 +74,8 @@ struct Turns {
     ended: Vec<JoinHandle<()>>,
     /// Turns that have a place and no thread yet.
     starting: usize,
+    /// Sessions that are being deleted.
+    going: HashSet<String>,
     stopping: bool,
 }
 
@@ -82,6 +97,8 @@ pub struct Prompt {
     pub agent: Option<String>,
     /// `provider/model` asked for.
     pub model: Option<String>,
+    /// Whether somebody can answer when a tool has to be permitted.
+    pub can_ask: bool,
 }
 
 /// A turn that runs.
@@ -121,11 +138,17 @@ pub struct SessionView {
 impl Sessions {
     /// The sessions of a store; turns in it that never ended are ended now.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, store: Store, capacity: usize) -> Self {
-        let newest = store.list(None, 1).ok().and_then(|heads| id::time_ms(&heads.first()?.0.id));
+    pub fn new(engine: Arc<Engine>, store: Store, bounds: Bounds) -> Self {
+        let newest = store.newest().and_then(|id| id::time_ms(&id));
         let ids = Ids::after(newest.unwrap_or_default());
-        let sessions =
-            Self { store: Arc::new(store), engine, ids, turns: Arc::default(), capacity };
+        let sessions = Self {
+            store: Arc::new(store),
+            engine,
+            ids,
+            turns: Arc::default(),
+            desk: Arc::default(),
+            bounds,
+        };
         for session in sessions.store.unfinished() {
             sessions.end_unfinished(&session);
         }
@@ -135,8 +158,9 @@ impl Sessions {
     /// Ends a turn whose process died in it: its session can go on.
     fn end_unfinished(&self, session: &str) {
         match self.store.acquire(session) {
-            Ok(lease) => {
-                if let Err(error) = turn::end_unfinished(&self.store, lease) {
+            Ok(mut lease) => {
+                let ended = turn::end_unfinished(&self.store, &mut lease);
+                if let Err(error) = ended.and_then(|()| self.store.release(lease, Vec::new())) {
                     log::error!("session {session} has an unfinished turn: {error}");
                 }
             }
@@ -207,6 +231,41 @@ impl Sessions {
         Ok(self.view(head, running))
     }
 
+    /// How many tools wait for a person.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.desk.waiting()
+    }
+
+    /// The tools of a session that wait for a person, the oldest first.
+    #[must_use]
+    pub fn pending(&self, session: &str) -> Vec<Pending> {
+        self.desk.of(session)
+    }
+
+    /// Answers a tool that waits: `once`, `always` or `reject`.
+    ///
+    /// # Errors
+    /// Another word, or nothing waits for this answer, here or in another process.
+    pub fn reply_permission(&self, id: &str, reply: &str) -> Result<(), Problem> {
+        let Some(reply) = Reply::parse(reply) else {
+            let detail = format!("`reply` must be one of once, always, reject, and is \"{reply}\"");
+            return Err(Problem::new(Code::BadField, detail));
+        };
+        if self.desk.answer(id, reply) {
+            return Ok(());
+        }
+        let session = permission::session_of(id);
+        if id::time_ms(session).is_some() && self.store.is_elsewhere(session) {
+            let detail = "the turn in this session runs in another process (a `run` beside the \
+                server), which asks nobody";
+            return Err(Problem::new(Code::SessionBusy, detail));
+        }
+        let detail = "no tool waits for this answer: it was answered, its time was over, or its \
+            turn has ended";
+        Err(Problem::new(Code::NotFound, detail))
+    }
+
     /// Stops the session's turn; its `done` follows within a second.
     ///
     /// # Errors
@@ -241,10 +300,17 @@ impl Sessions {
 
     /// Forgets a session; its turn is stopped first.
     pub fn delete(&self, session: &str) -> Result<(), Problem> {
-        if let Err(problem) = self.abort(session)
-            && problem.code == Code::SessionNotFound
-        {
-            return Err(problem);
+        self.store.head(session).map_err(|e| problem(e, session))?;
+        // From here on no turn begins in it, so the one that runs is the last.
+        self.lock().going.insert(session.to_owned());
+        let deleted = self.delete_going(session);
+        self.lock().going.remove(session);
+        deleted
+    }
+
+    fn delete_going(&self, session: &str) -> Result<(), Problem> {
+        if let Some(cancel) = self.lock().newest_of(session) {
+            cancel.cancel();
         }
         let lease = self.store.acquire_within(session, DELETE_TIME);
         let lease = lease.map_err(|e| problem(e, session))?;
@@ -284,7 +350,7 @@ impl Sessions {
             session_model: known.as_ref().and_then(|head| head.model.as_deref()),
         })?;
 
-        self.reserve()?;
+        self.reserve(prompt.session.as_deref())?;
         let is_new = known.is_none();
         let prepared = self.prepare(&prompt, known);
         let (session_id, lease, events) = match prepared {
@@ -298,7 +364,15 @@ impl Sessions {
         let user_message_id = self.ids.next();
         let message_id = self.ids.next();
         let cancel = Cancel::new();
+        let asker = Asker {
+            desk: Arc::clone(&self.desk),
+            session: session_id.clone(),
+            cancel: cancel.clone(),
+            time: self.bounds.permission_time,
+            can_ask: prompt.can_ask,
+        };
         let turn = turn::Turn {
+            asker: Mutex::new(asker),
             store: Arc::clone(&self.store),
             engine: Arc::clone(&self.engine),
             cancel: cancel.clone(),
@@ -307,7 +381,6 @@ impl Sessions {
             session_id: session_id.clone(),
             message_id: message_id.clone(),
             user_message_id,
-            is_new,
         };
         // The map stays locked until the turn stands in it: the thread's last act is to look.
         let mut turns = self.lock();
@@ -329,11 +402,14 @@ impl Sessions {
     }
 
     /// Takes a place among the turns that may run.
-    fn reserve(&self) -> Result<(), Problem> {
+    fn reserve(&self, session: Option<&str>) -> Result<(), Problem> {
         let mut turns = self.lock();
         turns.refuse_when_stopping()?;
-        if turns.running.len() + turns.starting >= self.capacity {
-            let detail = format!("{} turns are running, which is the limit", self.capacity);
+        if session.is_some_and(|session| turns.going.contains(session)) {
+            return Err(problem(StoreError::Missing, ""));
+        }
+        if turns.running.len() + turns.starting >= self.bounds.turns {
+            let detail = format!("{} turns are running, which is the limit", self.bounds.turns);
             return Err(Problem::new(Code::AtCapacity, detail).retry_after(1));
         }
         turns.starting += 1;
@@ -349,15 +425,17 @@ impl Sessions {
     ) -> Result<(String, Lease, Follower), Problem> {
         let is_new = known.is_none();
         let head = known.unwrap_or_else(|| {
-            let title = prompt.title.clone().unwrap_or_else(|| title_of(&prompt.message));
+            let title = prompt.title.clone().unwrap_or_else(|| title::of(&prompt.message));
             self.new_head(title, prompt.agent.clone(), prompt.model.clone())
         });
         let id = head.id.clone();
         if is_new {
             self.store.create(&head).map_err(|e| problem(e, &id))?;
         }
-        let lease = self.store.acquire(&id).map_err(|e| problem(e, &id))?;
-        match self.store.follow(&id, None) {
+        let mut lease = self.store.acquire(&id).map_err(|e| problem(e, &id))?;
+        let ended = turn::end_unfinished(&self.store, &mut lease);
+        // Followed from here: what is said before belongs to an earlier turn.
+        match ended.and_then(|()| self.store.follow(&id, None)) {
             Ok(events) => Ok((id, lease, events)),
             Err(error) => {
                 self.give_back(lease, is_new);
@@ -471,21 +549,6 @@ fn check_message(message: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A title from a message: its first line, cut at a word.
-fn title_of(message: &str) -> String {
-    let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let line: String = line.chars().filter(|c| !c.is_control()).collect();
-    if line.chars().count() <= TITLE_CHARS {
-        return line;
-    }
-    let cut: String = line.chars().take(TITLE_CHARS).collect();
-    let at_word = line[cut.len()..].starts_with(char::is_whitespace);
-    match cut.rfind(char::is_whitespace) {
-        Some(space) if !at_word && space > 0 => cut[..space].trim_end().to_owned(),
-        _ => cut.trim_end().to_owned(),
-    }
-}
-
 // It stands in `map_err`, which gives the error away.
 #[allow(clippy::needless_pass_by_value)]
 fn problem(error: StoreError, session: &str) -> Problem {
@@ -507,19 +570,5 @@ fn problem(error: StoreError, session: &str) -> Problem {
         | StoreError::TooLarge(_)
         | StoreError::Damaged(_)
         | StoreError::Io(_) => Problem::new(Code::StoreFailed, error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_title_is_the_first_line_cut_at_a_word() {
-        assert_eq!(title_of("\n  Fix it\nplease"), "Fix it");
-        let long = "Explain in detail how the borrow checker works when a closure captures";
-        assert_eq!(title_of(long), "Explain in detail how the borrow checker works when a");
-        assert_eq!(title_of(&"x".repeat(80)), "x".repeat(60));
-        assert_eq!(title_of(&format!("{} b", "a".repeat(60))), "a".repeat(60));
     }
 }

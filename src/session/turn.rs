@@ -6,12 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::agent::permission::Grant;
 use crate::agent::{Choice, Engine, Outcome};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::id;
 use crate::message::{FinishReason, Usage};
+use crate::session::permission::Asker;
 use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::session::{Prompt, Turns};
 use crate::transcript::Transcript;
@@ -25,11 +27,12 @@ pub(super) struct Turn {
     pub(super) engine: Arc<Engine>,
     pub(super) cancel: Cancel,
     pub(super) choice: Choice,
+    /// Used by the turn's own thread alone.
+    pub(super) asker: Mutex<Asker>,
     pub(super) prompt: Prompt,
     pub(super) session_id: String,
     pub(super) message_id: String,
     pub(super) user_message_id: String,
-    pub(super) is_new: bool,
 }
 
 impl Turn {
@@ -93,25 +96,25 @@ impl Turn {
 
     fn answer(&self, lease: &mut Lease) -> Outcome {
         match self.begin(lease) {
-            Ok(transcript) => {
+            Ok((transcript, grants)) => {
                 let mut emit = |body| self.store.append(lease, vec![body]).map_err(failed);
                 let history = transcript.into_messages();
-                self.engine.run(&self.choice, history, &self.cancel, &mut emit)
+                let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
+                let asker: &mut Asker = &mut asker;
+                self.engine.run(&self.choice, history, &self.cancel, asker, grants, &mut emit)
             }
             Err(problem) => Outcome::failed(problem, Usage::default()),
         }
     }
 
-    /// Stores and tells the user's message, and gives the history up to it.
-    fn begin(&self, lease: &mut Lease) -> Result<Transcript, Problem> {
-        if lease.is_unfinished() {
-            let last = unfinished(&self.store, &self.session_id)?;
-            self.store.append(lease, last).map_err(failed)?;
-        }
+    /// Stores and tells the user's message, and gives the history up to it, with what the person
+    /// permitted for good in it.
+    fn begin(&self, lease: &mut Lease) -> Result<(Transcript, Vec<Grant>), Problem> {
         let (head, _) = self.store.head(&self.session_id).map_err(failed)?;
-        let is_first = !self.is_new && head.message_count == 0;
-        let title = match (&self.prompt.title, is_first) {
-            (None, true) if head.title == super::UNTITLED => super::title_of(&self.prompt.message),
+        let is_untitled = head.message_count == 0 && head.title == super::UNTITLED;
+        let title = match &self.prompt.title {
+            Some(title) if is_untitled => title.clone(),
+            None if is_untitled => super::title::of(&self.prompt.message),
             _ => head.title,
         };
         let body = Body::Session {
@@ -139,10 +142,15 @@ impl Turn {
         self.store.set_head(lease, change).map_err(failed)?;
         self.store.append(lease, vec![body]).map_err(failed)?;
         let mut transcript = Transcript::default();
+        let mut asked = Vec::new();
         for event in self.store.read(&self.session_id, 0).map_err(failed)? {
-            transcript.apply(&event.map_err(failed)?.body);
+            let event = event.map_err(failed)?;
+            transcript.apply(&event.body);
+            if matches!(event.body, Body::Permission { .. } | Body::PermissionReply { .. }) {
+                asked.push(event);
+            }
         }
-        Ok(transcript)
+        Ok((transcript, super::permission::grants(asked.iter())))
     }
 }
 
@@ -150,31 +158,48 @@ fn failed(error: StoreError) -> Problem {
     super::problem(error, "")
 }
 
-/// Ends a turn that was left unfinished.
-pub(super) fn end_unfinished(store: &Store, lease: Lease) -> Result<(), StoreError> {
-    let session = lease.session().to_owned();
-    let last = unfinished(store, &session).map_err(|e| StoreError::Damaged(e.detail))?;
-    store.release(lease, last)
+/// Says the last words of a turn whose process died in it.
+pub(super) fn end_unfinished(store: &Store, lease: &mut Lease) -> Result<(), StoreError> {
+    if lease.is_unfinished() {
+        let last = last_words(store, lease.session())?;
+        store.append(lease, last)?;
+    }
+    Ok(())
 }
 
-/// The last words of a turn whose process died in it; none where it had said them.
-fn unfinished(store: &Store, session: &str) -> Result<Vec<Body>, Problem> {
+/// The last words of a turn that was left open; none where it had said them.
+fn last_words(store: &Store, session: &str) -> Result<Vec<Body>, StoreError> {
     let mut open = None;
-    for event in store.read(session, 0).map_err(failed)? {
-        match event.map_err(failed)?.body {
+    let mut calls = Vec::new();
+    for event in store.read(session, 0)? {
+        match event?.body {
             Body::Session { message_id, .. } => open = Some(message_id),
-            Body::Done { .. } => open = None,
+            Body::ToolStart { id, tool, .. } => calls.push((id, tool)),
+            Body::ToolEnd { id: ended, .. } => calls.retain(|(id, _)| *id != ended),
+            Body::Done { .. } => {
+                open = None;
+                calls.clear();
+            }
             _ => {}
         }
     }
     let Some(message_id) = open else { return Ok(Vec::new()) };
+    let interrupted = calls.into_iter().map(|(id, tool)| Body::ToolEnd {
+        id,
+        tool,
+        result: "interrupted: the server ended while this ran".to_owned(),
+        is_error: true,
+        denied: None,
+    });
     let message = "the server ended in the middle of this turn; what it had said is kept";
-    Ok(vec![
-        Body::Error {
-            code: Code::Internal.as_str().to_owned(),
-            message: message.to_owned(),
-            retry_after: None,
-        },
-        Body::Done { message_id, finish_reason: FinishReason::Error, usage: Usage::default() },
-    ])
+    Ok(interrupted
+        .chain([
+            Body::Error {
+                code: Code::Internal.as_str().to_owned(),
+                message: message.to_owned(),
+                retry_after: None,
+            },
+            Body::Done { message_id, finish_reason: FinishReason::Error, usage: Usage::default() },
+        ])
+        .collect())
 }

@@ -269,23 +269,22 @@ mod tests {
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
     }
 
-    /// Runs a command that prints one line of process numbers and goes on, cancels it then, and
-    /// gives the numbers, the result and the time from the cancel to the result.
-    fn cancel_after_line(command: &str) -> (Vec<String>, Result<String, String>, Duration) {
+    /// Runs a command that prints one line of process numbers and goes on for ever, cancels it
+    /// then, and gives the numbers and the result, which only the cancel can bring about.
+    fn cancel_after_line(command: &str) -> (Vec<String>, Result<String, String>) {
         let (project, cancel) = (Project::new(), Cancel::new());
-        let (mut printed, mut at) = (String::new(), None);
+        let (mut printed, mut cancelled) = (String::new(), false);
         let other = cancel.clone();
         let ended = project.run_until(&BASH, &json!({"command": command}), &cancel, &mut |text| {
             printed.push_str(text);
-            if printed.contains('\n') && at.is_none() {
-                at = Some(Instant::now());
+            if printed.contains('\n') && !std::mem::replace(&mut cancelled, true) {
                 // From another thread, as an abort comes.
                 let other = other.clone();
                 std::thread::spawn(move || other.cancel()).join().unwrap();
             }
         });
         let pids = printed.split_whitespace().map(str::to_owned).collect();
-        (pids, ended, at.unwrap().elapsed())
+        (pids, ended)
     }
 
     #[test]
@@ -295,6 +294,16 @@ mod tests {
         let text = project.run(&BASH, args).unwrap();
         assert_eq!(text, format!("one\ntwo\nthree\n{}\n", project.path().display()));
         assert_eq!(bash("true").as_deref(), Ok("[no output]"));
+    }
+
+    #[test]
+    fn a_command_has_no_terminal_even_where_the_server_has_one() {
+        let text = bash(
+            "read -r stat < /proc/$$/stat; set -- ${stat##*) }; echo $(($3 - $$)) $(($4 - $$)) $5; \
+             (exec 3<>/dev/tty) 2>&- || echo none",
+        );
+        // Leader of its group and its session, whose terminal has no number.
+        assert_eq!(text.as_deref(), Ok("0 0 0\nnone\n"));
     }
 
     #[test]
@@ -345,10 +354,8 @@ mod tests {
     fn a_command_is_stopped_when_its_time_is_over() {
         let project = Project::new();
         let quick = Bash { default_time: Duration::from_millis(200) };
-        let start = Instant::now();
         let args = json!({"command": "echo $$; trap '' TERM; while :; do sleep 0.05; done"});
         let error = project.run(&quick, args).unwrap_err();
-        assert!(start.elapsed() < Duration::from_millis(1200), "{:?}", start.elapsed());
         let (pid, note) = error.split_once('\n').unwrap();
         assert!(note.contains("timed out after 0.2 s"), "{error}");
         assert!(!runs(pid));
@@ -356,10 +363,9 @@ mod tests {
 
     #[test]
     fn a_stop_ends_the_group_and_what_left_it() {
-        let (pids, ended, took) = cancel_after_line(
-            "sleep 1000 & a=$!; setsid sleep 1000 & b=$!; echo $$ $a $b; sleep 1000",
+        let (pids, ended) = cancel_after_line(
+            "sleep infinity & a=$!; setsid sleep infinity & b=$!; echo $$ $a $b; sleep infinity",
         );
-        assert!(took < Duration::from_secs(1), "{took:?}");
         assert!(ended.unwrap_err().ends_with("[stopped before it ended]"));
         assert_eq!(pids.len(), 3);
         assert!(!pids.iter().any(|pid| runs(pid)));
@@ -367,10 +373,9 @@ mod tests {
 
     #[test]
     fn a_stop_ends_what_will_not_listen() {
-        let (pids, ended, took) = cancel_after_line(
+        let (pids, ended) = cancel_after_line(
             "trap '' TERM HUP; setsid bash -c 'echo $$; while :; do sleep 0.1; done' & wait",
         );
-        assert!(took < Duration::from_secs(1), "{took:?}");
         assert!(ended.is_err() && pids.len() == 1);
         assert!(!pids.iter().any(|pid| runs(pid)));
     }
@@ -378,10 +383,8 @@ mod tests {
     #[test]
     fn a_background_process_holds_nobody_up_and_ends_with_the_turn() {
         let (project, turn, other) = (Project::new(), Cancel::new(), Cancel::new());
-        let args = json!({"command": "setsid sleep 1000 & echo $!"});
-        let start = Instant::now();
+        let args = json!({"command": "setsid sleep infinity & echo $!"});
         let text = project.run_until(&BASH, &args, &turn, &mut |_| {}).unwrap();
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         let (pid, note) = text.split_once('\n').unwrap();
         assert!(note.contains("in the background"), "{text}");
         crate::tool::end_turn(&other);
@@ -402,7 +405,7 @@ mod tests {
     #[test]
     fn a_panic_of_the_listener_leaves_nothing_running() {
         let (project, mut pid) = (Project::new(), String::new());
-        let args = json!({"command": "echo $$; sleep 1000"});
+        let args = json!({"command": "echo $$; sleep infinity"});
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             project.run_until(&BASH, &args, &Cancel::new(), &mut |text| {
                 text.trim().clone_into(&mut pid);

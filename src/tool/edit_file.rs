@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::root::Root;
-use super::{Context, Effect, RESULT_BYTES, Tool, arguments, file, keep_both_ends};
+use super::{Context, Effect, RESULT_BYTES, Tool, arguments, file};
+use crate::text::keep_both_ends;
 
 /// Larger files are not edited.
 const FILE_BYTES: u64 = 8 * 1024 * 1024;

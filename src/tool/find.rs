@@ -1,38 +1,55 @@
 //! Paths of the project that match a few typed characters, for completing `@path`.
 
-use std::collections::BTreeSet;
+use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Instant;
 
 use super::root::Root;
-use super::walk::walk;
+use super::walk::{Bounds, walk};
 use crate::cancel::Cancel;
 
 /// Files of a project that are looked at.
 const FILES: usize = 100_000;
 
-/// The best matches for a query, the best first. Ignored files are left out; directories end
-/// in `/`.
+/// The best matches for a query, the best first, of what can be looked at until then. Ignored
+/// files are left out, and directories without a file; directories end in `/`.
 ///
 /// # Errors
 /// A project directory that cannot be read.
-pub fn paths(root: &Path, query: &str, limit: usize) -> Result<Vec<String>, String> {
+pub fn paths(
+    root: &Path,
+    query: &str,
+    limit: usize,
+    until: Instant,
+) -> Result<Vec<String>, String> {
     let root = Root::open(root)?;
     let query = query.to_lowercase();
-    let mut all = BTreeSet::new();
+    // The worst of the best is on top, and the first to go.
+    let mut best = BinaryHeap::new();
+    let mut take = |path: &str| {
+        if let Some(rank) = rank(path, &query) {
+            best.push((rank, path.len(), path.to_owned()));
+            if best.len() > limit {
+                best.pop();
+            }
+        }
+    };
+    let mut last = String::new();
     let mut left = FILES;
-    walk(&root, &root.place(".")?, &Cancel::new(), &mut |place, _| {
+    let bounds = Bounds { cancel: &Cancel::new(), until: Some(until) };
+    walk(&root, &root.place(".")?, bounds, &mut |place, _| {
         if let Some(path) = place.relative().to_str() {
-            let ends = path.match_indices('/').map(|(end, _)| end + 1).chain([path.len()]);
-            all.extend(ends.map(|end| path[..end].to_owned()));
+            // The files of a directory come together, so it is new where the last one differs.
+            let ends = path.match_indices('/').map(|(end, _)| &path[..=end]);
+            ends.filter(|directory| !last.starts_with(directory)).for_each(&mut take);
+            take(path);
+            path.clone_into(&mut last);
         }
         left -= 1;
         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    let mut found: Vec<(u32, String)> =
-        all.into_iter().filter_map(|path| Some((rank(&path, &query)?, path))).collect();
-    found.sort_by(|a, b| (a.0, a.1.len(), &a.1).cmp(&(b.0, b.1.len(), &b.1)));
-    Ok(found.into_iter().take(limit).map(|(_, path)| path).collect())
+    Ok(best.into_sorted_vec().into_iter().map(|(_, _, path)| path).collect())
 }
 
 /// How well a path matches, 0 best; `None` when it does not.
@@ -54,6 +71,33 @@ fn rank(path: &str, query: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tool::project::Project;
+    use std::time::Duration;
+
+    #[test]
+    fn the_best_come_first_and_each_directory_once() {
+        let project = Project::new();
+        for name in ["main/a.rs", "main/deep/b.rs", "main/c.rs", "src/main.rs", "zmain/x", "y"] {
+            project.write(name, "");
+        }
+        let far = Instant::now() + Duration::from_secs(60);
+        let found = |limit| paths(project.path(), "main", limit, far).unwrap();
+        let all = [
+            "main/",
+            "src/main.rs",
+            "zmain/",
+            "zmain/x",
+            "main/a.rs",
+            "main/c.rs",
+            "main/deep/",
+            "main/deep/b.rs",
+        ];
+        assert_eq!(found(100), all);
+        assert_eq!(found(2), all[..2]);
+        assert_eq!(found(0), [""; 0]);
+        let over = paths(project.path(), "main", 9, Instant::now());
+        assert_eq!(over, Ok(Vec::new()), "what was found until then");
+    }
 
     #[test]
     fn a_name_that_begins_so_comes_before_one_that_only_contains_it() {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::list_dir::one_line;
 use super::root::Root;
-use super::walk::walk;
+use super::walk::{Bounds, walk};
 use super::{Context, Effect, RESULT_BYTES, Tool, arguments};
 
 /// As many paths are shown.
@@ -67,7 +67,7 @@ impl Tool for Glob {
         }
         let glob = path_glob(pattern)?;
         let (mut text, mut shown, mut more) = (String::new(), 0, false);
-        walk(&root, &start, context.cancel, &mut |place, _| {
+        let unseen = walk(&root, &start, Bounds::of(context.cancel), &mut |place, _| {
             let relative = place.relative().strip_prefix(start.relative());
             if !relative.is_ok_and(|relative| glob.is_match(relative)) {
                 return ControlFlow::Continue(());
@@ -83,11 +83,12 @@ impl Tool for Glob {
             ControlFlow::Continue(())
         })?;
         if text.is_empty() {
-            return Ok("[no file matches; files that git ignores are not looked at]".to_owned());
+            text.push_str("[no file matches; files that git ignores are not looked at]\n");
         }
         if more {
             text.push_str("[there are more: narrow the pattern or the path]\n");
         }
+        text.extend(unseen.note());
         Ok(text)
     }
 }
@@ -109,6 +110,7 @@ pub(super) fn path_glob(pattern: &str) -> Result<GlobMatcher, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tool::list_dir::LOOKED_AT;
     use crate::tool::project::Project;
 
     fn glob(project: &Project, pattern: &str, path: &str) -> Result<String, String> {
@@ -146,6 +148,21 @@ mod tests {
         assert!(glob(&project, "/etc/*", ".").unwrap_err().contains("relative"));
         assert!(glob(&project, "*", "..").unwrap_err().contains("outside the project"));
         assert!(glob(&project, "*", "a.rs").unwrap_err().contains("not a directory"));
+    }
+
+    #[test]
+    fn a_crowded_directory_is_not_passed_over_in_silence() {
+        let project = Project::new();
+        for n in 0..=LOOKED_AT {
+            project.write(&format!("crowd/{n:05}"), "");
+        }
+        project.write("z.x", "");
+        let said =
+            format!("[`crowd` has more than {LOOKED_AT} entries: the rest was not looked at]\n");
+        assert_eq!(glob(&project, "*.x", "."), Ok(format!("z.x\n{said}")));
+        assert!(glob(&project, "*.none", ".").unwrap().ends_with(&said));
+        let found = project.run(&crate::tool::Grep, json!({"pattern": "fish"}));
+        assert!(found.unwrap().ends_with(&said));
     }
 
     #[test]

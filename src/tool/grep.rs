@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 use super::glob::path_glob;
 use super::list_dir::one_line;
 use super::root::Root;
-use super::walk::walk;
-use super::{Context, Effect, RESULT_BYTES, Tool, arguments, boundary, file};
+use super::walk::{Bounds, walk};
+use super::{Context, Effect, RESULT_BYTES, Tool, arguments, file};
 use crate::cancel::Cancel;
+use crate::text::boundary;
 
 /// As many lines are shown.
 const SHOWN: usize = 500;
@@ -82,7 +83,7 @@ impl Tool for Grep {
             .heap_limit(Some(HEAP_BYTES))
             .build();
         let mut found = Found::default();
-        walk(&root, &start, context.cancel, &mut |place, kind| {
+        let unseen = walk(&root, &start, Bounds::of(context.cancel), &mut |place, kind| {
             let relative =
                 place.relative().strip_prefix(start.relative()).unwrap_or(place.relative());
             let wanted =
@@ -111,7 +112,9 @@ impl Tool for Grep {
         if context.cancel.is_cancelled() {
             return Err("stopped".to_owned());
         }
-        Ok(found.into_text())
+        let mut text = found.into_text();
+        text.extend(unseen.note());
+        Ok(text)
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Context, Effect, RESULT_BYTES, Tool, arguments};
 /// As many entries are shown.
 const SHOWN: usize = 1000;
 /// As many entries of one directory are looked at.
-const LOOKED_AT: usize = 100_000;
+pub(super) const LOOKED_AT: usize = if cfg!(test) { 2_000 } else { 100_000 };
 
 /// Lists a directory.
 pub struct ListDir;
@@ -23,6 +23,14 @@ pub struct ListDir;
 #[derive(Deserialize)]
 struct Args {
     path: Option<String>,
+}
+
+/// What is in a directory.
+pub(super) struct Listing {
+    /// Sorted by name.
+    pub(super) entries: Vec<Entry>,
+    /// There are more, which nobody looked at.
+    pub(super) is_cut: bool,
 }
 
 /// One entry of a directory.
@@ -61,7 +69,7 @@ impl Tool for ListDir {
         let root = Root::open(context.root)?;
         let place = root.place(args.path.as_deref().unwrap_or("."))?;
         let directory = root.open_directory(&place)?;
-        let mut entries = entries(&root, &place)?;
+        let Listing { mut entries, is_cut } = entries(&root, &place)?;
         entries.retain(|entry| entry.name != ".git");
         if entries.is_empty() {
             return Ok("[the directory is empty]".to_owned());
@@ -91,7 +99,7 @@ impl Tool for ListDir {
             shown += 1;
         }
         if shown < entries.len() {
-            let more = if entries.len() == LOOKED_AT { " or more" } else { "" };
+            let more = if is_cut { " or more" } else { "" };
             let left = entries.len() - shown;
             let _ = writeln!(
                 text,
@@ -102,16 +110,21 @@ impl Tool for ListDir {
     }
 }
 
-/// The entries of a directory, sorted by name.
-pub(super) fn entries(root: &Root, place: &Place) -> Result<Vec<Entry>, String> {
+/// The entries of a directory.
+pub(super) fn entries(root: &Root, place: &Place) -> Result<Listing, String> {
     let directory = root.open_directory(place)?;
     let failed = |error| place.failed(error);
     let mut entries = Vec::new();
+    let mut is_cut = false;
     for entry in Dir::read_from(&directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name == "." || name == ".." {
             continue;
+        }
+        if entries.len() == LOOKED_AT {
+            is_cut = true;
+            break;
         }
         let kind = match entry.file_type() {
             // Some file systems do not say.
@@ -122,12 +135,9 @@ pub(super) fn entries(root: &Root, place: &Place) -> Result<Vec<Entry>, String> 
             kind => kind,
         };
         entries.push(Entry { name: name.to_owned(), kind });
-        if entries.len() == LOOKED_AT {
-            break;
-        }
     }
     entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    Ok(entries)
+    Ok(Listing { entries, is_cut })
 }
 
 /// A name on one line, whatever is in it.

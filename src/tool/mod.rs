@@ -11,6 +11,7 @@ pub mod find;
 mod glob;
 mod grep;
 mod list_dir;
+pub mod named;
 mod output;
 pub mod place;
 pub mod process;
@@ -41,6 +42,7 @@ pub use stray::{end_turn, kill_orphans};
 pub use write_file::WriteFile;
 
 use crate::cancel::Cancel;
+pub use crate::text::keep_both_ends;
 
 /// A tool result longer than this many bytes is cut in the middle.
 pub const RESULT_BYTES: usize = 64 * 1024;
@@ -100,36 +102,6 @@ pub fn all(default_command_time: Duration) -> Vec<Box<dyn Tool>> {
     ]
 }
 
-/// Cuts a text in the middle so that it has at most `limit` bytes, and says there how many were
-/// left out. Characters stay whole.
-#[must_use]
-pub fn keep_both_ends(text: &str, limit: usize) -> String {
-    if text.len() <= limit {
-        return text.to_owned();
-    }
-    let room = limit.saturating_sub(left_out(text.len()).len());
-    let head = boundary(text, room / 2);
-    let mut tail = text.len() - (room - room / 2);
-    while !text.is_char_boundary(tail) {
-        tail += 1;
-    }
-    let note = left_out(tail - head);
-    if note.len() > limit {
-        return text[..boundary(text, limit)].to_owned();
-    }
-    format!("{}{note}{}", &text[..head], &text[tail..])
-}
-
-/// The last place at or before `at` that is not inside a character.
-fn boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
-}
-
-/// The line that stands for what was cut out.
-fn left_out(bytes: usize) -> String {
-    format!("\n[… {bytes} bytes left out …]\n")
-}
-
 /// Reads a tool's arguments; the error names the field that is wrong.
 fn arguments<T: DeserializeOwned>(tool: &dyn Tool, args: &Value) -> Result<T, String> {
     // Some models send null where there is nothing to say.
@@ -179,20 +151,5 @@ mod tests {
             }
             assert!((40..700).contains(&tool.description().len()), "{}", tool.name());
         }
-    }
-
-    #[test]
-    fn both_ends_are_kept_and_the_gap_is_counted() {
-        assert_eq!(keep_both_ends("short", 5), "short");
-        let text = format!("begin{}end", "é".repeat(1000));
-        for limit in 0..200 {
-            let cut = keep_both_ends(&text, limit);
-            assert!(cut.len() <= limit, "{limit}: {}", cut.len());
-        }
-        let cut = keep_both_ends(&text, 101);
-        assert!(cut.starts_with("begin") && cut.ends_with("end"));
-        let (head, rest) = cut.split_once("\n[… ").unwrap();
-        let (count, tail) = rest.split_once(" bytes left out …]\n").unwrap();
-        assert_eq!(head.len() + tail.len() + count.parse::<usize>().unwrap(), text.len());
     }
 }

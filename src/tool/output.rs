@@ -3,7 +3,7 @@
 //! Bytes become text here. A character that arrives in two pieces is held back until it is whole;
 //! bytes that are no UTF-8 become U+FFFD.
 
-use super::left_out;
+use crate::text::{boundary, left_out};
 
 /// Commands that print without end are shown live only up to here; the kept ends go on.
 const STREAM_BYTES: usize = 1024 * 1024;
@@ -63,7 +63,7 @@ impl Output {
         }
         self.total += text.len();
         let room = if self.tail.is_empty() { self.half - self.head.len() } else { 0 };
-        let (head, tail) = text.split_at(super::boundary(text, room));
+        let (head, tail) = text.split_at(boundary(text, room));
         self.head.push_str(head);
         self.tail.push_str(tail);
         if self.tail.len() > 4 * self.half {

@@ -174,11 +174,12 @@ fn with_near_names(root: &Root, place: &Place, error: String) -> String {
     if error != place.failed(Errno::NOENT) {
         return error;
     }
-    let Ok(entries) = list_dir::entries(root, &parent) else {
+    let Ok(listing) = list_dir::entries(root, &parent) else {
         return error;
     };
     let wanted = name.to_string_lossy().to_lowercase();
-    let near: Vec<String> = entries
+    let near: Vec<String> = listing
+        .entries
         .iter()
         .filter_map(|entry| {
             let found = entry.name.to_string_lossy();

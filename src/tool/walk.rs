@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Instant;
 use std::vec::IntoIter;
 
 use ignore::Match;
@@ -15,7 +16,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rustix::fs::{FileType, OFlags};
 
 use super::file;
-use super::list_dir::{Entry, entries};
+use super::list_dir::{Entry, LOOKED_AT, Listing, entries, one_line};
 use super::place::Place;
 use super::root::Root;
 use crate::cancel::Cancel;
@@ -25,11 +26,63 @@ const IGNORE_FILES: [&str; 2] = [".gitignore", ".ignore"];
 /// Longer ignore files are not read.
 const IGNORE_BYTES: u64 = 1024 * 1024;
 
-/// One directory of the walk: what is left of it, and whether it brought rules.
+/// One directory of the walk: what is left of it, whether it had more entries than are looked at,
+/// and whether it brought rules.
 struct Level {
     place: Place,
     entries: IntoIter<Entry>,
+    is_cut: bool,
     has_rules: bool,
+}
+
+/// How far a walk goes.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    /// Ends it with an error.
+    pub(super) cancel: &'a Cancel,
+    /// It goes no further then.
+    pub(super) until: Option<Instant>,
+}
+
+impl<'a> Bounds<'a> {
+    /// As long as it takes.
+    pub(super) fn of(cancel: &'a Cancel) -> Self {
+        Self { cancel, until: None }
+    }
+}
+
+/// What a walk passed over.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    /// The first directory that had more entries than are looked at, and how many had.
+    crowded: Option<(Place, usize)>,
+    /// The time was over.
+    pub(super) is_late: bool,
+}
+
+impl Unseen {
+    /// A line that says so, for a result that is meant to be whole.
+    pub(super) fn note(&self) -> Option<String> {
+        let (place, count) = self.crowded.as_ref()?;
+        let name = match one_line(place.relative().as_os_str()) {
+            name if name.is_empty() => ".".to_owned(),
+            name => name,
+        };
+        let others = match count {
+            1 => String::new(),
+            _ => format!(" (and {} other directories)", count - 1),
+        };
+        Some(format!(
+            "[`{name}`{others} has more than {LOOKED_AT} entries: the rest was not looked at]\n"
+        ))
+    }
+
+    fn took(&mut self, level: &Level) {
+        if level.is_cut {
+            let (_, count) = self.crowded.get_or_insert_with(|| (level.place.clone(), 0));
+            *count += 1;
+        }
+    }
 }
 
 /// Calls `visit` for everything at and below `start` that is no directory, sorted by path, until
@@ -37,21 +90,28 @@ struct Level {
 pub(super) fn walk(
     root: &Root,
     start: &Place,
-    cancel: &Cancel,
+    bounds: Bounds<'_>,
     visit: &mut dyn FnMut(&Place, FileType) -> ControlFlow<()>,
-) -> Result<(), String> {
+) -> Result<Unseen, String> {
+    let mut unseen = Unseen::default();
     let opened = root.open_at(start, OFlags::PATH)?;
     let found = rustix::fs::fstat(&opened).map_err(|error| start.failed(error))?;
     let kind = FileType::from_raw_mode(found.st_mode);
     if kind != FileType::Directory {
         let _ = visit(start, kind);
-        return Ok(());
+        return Ok(unseen);
     }
     let mut rules = rules_above(root, start);
-    let mut levels = vec![level(root, start.clone(), &mut rules)?];
+    let first = level(root, start.clone(), &mut rules)?;
+    unseen.took(&first);
+    let mut levels = vec![first];
     while let Some(level_here) = levels.last_mut() {
-        if cancel.is_cancelled() {
+        if bounds.cancel.is_cancelled() {
             return Err("stopped".to_owned());
+        }
+        if bounds.until.is_some_and(|until| Instant::now() >= until) {
+            unseen.is_late = true;
+            break;
         }
         let Some(entry) = level_here.entries.next() else {
             if level_here.has_rules {
@@ -67,16 +127,19 @@ pub(super) fn walk(
             continue;
         }
         if is_directory {
-            levels.extend(level(root, place, &mut rules));
+            if let Ok(level) = level(root, place, &mut rules) {
+                unseen.took(&level);
+                levels.push(level);
+            }
         } else if visit(&place, entry.kind).is_break() {
             break;
         }
     }
-    Ok(())
+    Ok(unseen)
 }
 
 fn level(root: &Root, place: Place, rules: &mut Vec<Gitignore>) -> Result<Level, String> {
-    let entries = entries(root, &place)?;
+    let Listing { entries, is_cut } = entries(root, &place)?;
     let present = |name: &str| entries.iter().any(|entry| entry.name == name);
     let texts: Vec<String> = IGNORE_FILES
         .into_iter()
@@ -86,7 +149,7 @@ fn level(root: &Root, place: Place, rules: &mut Vec<Gitignore>) -> Result<Level,
     let found = compile(&root.path().join(place.relative()), &texts);
     let has_rules = found.is_some();
     rules.extend(found);
-    Ok(Level { place, entries: entries.into_iter(), has_rules })
+    Ok(Level { place, entries: entries.into_iter(), is_cut, has_rules })
 }
 
 /// The innermost rule that says anything about the path decides.
@@ -145,7 +208,7 @@ mod tests {
     fn found(path: &Path, start: &str) -> Vec<String> {
         let root = Root::open(path).unwrap();
         let mut found = Vec::new();
-        walk(&root, &root.place(start).unwrap(), &Cancel::new(), &mut |place, _| {
+        walk(&root, &root.place(start).unwrap(), Bounds::of(&Cancel::new()), &mut |place, _| {
             found.push(place.given().to_owned());
             ControlFlow::Continue(())
         })
@@ -205,7 +268,8 @@ mod tests {
         assert_eq!(found(project.path(), "."), ["inside/loop", "inside/x", "out"]);
         let root = Root::open(project.path()).unwrap();
         let never = &mut |_: &Place, _| ControlFlow::Continue(());
-        let error = walk(&root, &root.place("out").unwrap(), &Cancel::new(), never).unwrap_err();
+        let error = walk(&root, &root.place("out").unwrap(), Bounds::of(&Cancel::new()), never)
+            .unwrap_err();
         assert!(error.contains("outside the project"), "{error}");
     }
 
@@ -217,11 +281,22 @@ mod tests {
         let root = Root::open(project.path()).unwrap();
         let cancel = Cancel::new();
         let mut seen = 0;
-        let ended = walk(&root, &root.place(".").unwrap(), &cancel, &mut |_, _| {
+        let ended = walk(&root, &root.place(".").unwrap(), Bounds::of(&cancel), &mut |_, _| {
             seen += 1;
             cancel.cancel();
             ControlFlow::Continue(())
         });
-        assert_eq!((ended, seen), (Err("stopped".to_owned()), 1));
+        assert_eq!((ended.err().as_deref(), seen), (Some("stopped"), 1));
+    }
+
+    #[test]
+    fn a_walk_ends_with_its_time_where_there_is_no_file() {
+        let project = Project::new();
+        fs::create_dir_all(project.path().join("a/b/c")).unwrap();
+        let root = Root::open(project.path()).unwrap();
+        let bounds = Bounds { cancel: &Cancel::new(), until: Some(Instant::now()) };
+        let never = &mut |_: &Place, _| ControlFlow::Continue(());
+        let unseen = walk(&root, &root.place(".").unwrap(), bounds, never).unwrap();
+        assert!(unseen.is_late && unseen.note().is_none());
     }
 }

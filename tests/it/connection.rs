@@ -120,17 +120,23 @@ fn events_are_chunks_and_the_connection_goes_on() {
 
 #[test]
 fn a_stream_notices_at_once_that_its_client_is_gone() {
-    let site = Site::start(Limits::default());
     for half in [true, false] {
+        // A gate that is open stays open, so each round has its own.
+        let site = Site::start(Limits::default());
         let mut client = site.connect();
         client.send("GET /until-gone HTTP/1.1\r\nHost: a\r\n\r\n");
         client.await_text("still here");
-        if half {
+        let half_open = if half {
             client.stream().shutdown(Shutdown::Write).unwrap();
-            site.service.gone.wait();
-        }
+            Some(client)
+        } else {
+            drop(client);
+            None
+        };
+        site.service.gone.wait();
+        drop(half_open);
+        site.assert_ends();
     }
-    site.assert_ends();
 }
 
 #[test]

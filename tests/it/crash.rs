@@ -114,6 +114,7 @@ fn what_was_told_survives_a_hundred_kills_under_load() {
             shared.grown.wait_timeout_while(told, PATIENCE, |told| told.count < wanted).unwrap();
         assert!(!timeout.timed_out(), "the clients are answered");
         drop(told);
+        assert!(!server.log.text().contains("damaged"), "{}", server.log.text());
         world = server.stop(Signal::KILL);
         for client in clients {
             client.join().unwrap();

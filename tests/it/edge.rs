@@ -59,17 +59,40 @@ fn wrong_passwords_slow_an_address_down_and_missing_ones_do_not() {
 fn without_a_password_a_rebound_name_is_refused_before_anything_runs() {
     let server = World::new().config(&json!({ "server": { "allowedHosts": ["build"] } })).serve();
     let port = server.address.port();
-    for host in ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:80", "opencode.local", "build:80"]
-    {
+    for host in ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:80", "build:80"] {
         assert_eq!(server.ask_with("GET", "/", &[("Host", host)], None).status, 200, "{host}");
     }
     let rebound = format!("evil.example:{port}");
-    for host in [rebound.as_str(), "localhost.evil.example", "192.0.2.1", "10.0.0.1"] {
+    for host in
+        [rebound.as_str(), "localhost.evil.example", "192.0.2.1", "10.0.0.1", "opencode.local"]
+    {
         for path in ["/", "/api/status", "/ws", "/nothing"] {
             let reply = server.ask_with("GET", path, &[("Host", host)], None);
             assert_eq!((reply.status, reply.code().as_str()), (403, "host-refused"), "{host}");
         }
     }
+}
+
+#[test]
+fn the_mdns_name_is_a_host_only_where_it_is_announced() {
+    let config = json!({ "server": { "mdnsDomain": "mine.local" } });
+    let ask = |server: &Serving| {
+        let port = server.address.port();
+        let host = format!("mine.local:{port}");
+        server.ask_with("GET", "/api/status", &[("Host", &host)], None).status
+    };
+    assert_eq!(ask(&World::new().config(&config).serve()), 403, "anybody may answer to the name");
+    assert_eq!(ask(&World::new().config(&config).serve_with(&["--mdns"])), 200);
+}
+
+#[test]
+fn a_stranger_is_told_how_to_sign_in_and_no_version() {
+    let server = with_password();
+    let root = server.get("/");
+    assert_eq!((&root["name"], root.get("version")), (&json!("opencode"), None));
+    let denied = server.ask("GET", "/api/status", None).json();
+    assert!(denied["detail"].as_str().unwrap().contains("curl -u USER:PASSWORD"), "{denied}");
+    assert!(World::new().serve().get("/")["version"].is_string());
 }
 
 #[test]
@@ -157,6 +180,13 @@ fn other_machines_are_refused_until_a_password_is_set() {
     assert_eq!((reply.status, reply.code().as_str()), (403, "address-refused"));
     assert!(reply.json()["detail"].as_str().unwrap().contains("OPENCODE_SERVER_PASSWORD"));
     assert_eq!(server.ask("GET", "/api/status", None).status, 200, "this machine is served");
+    for spoofed in
+        ["127.0.0.2, x, 198.51.100.7", "127.0.0.1, unknown", "127.0.0.1, 198.51.100.7:80"]
+    {
+        let fields = [("X-Forwarded-For", spoofed)];
+        let reply = server.ask_with("GET", "/api/status", &fields, None);
+        assert_eq!((reply.status, reply.code().as_str()), (403, "address-refused"), "{spoofed}");
+    }
     assert_eq!(server.ask_with("GET", "/healthz", &far, None).status, 200);
     await_that("a warning is logged", || server.log.text().contains("NO PASSWORD"));
     let open = World::new().config(&config).serve_with(&["--insecure"]);

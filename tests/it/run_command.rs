@@ -1,11 +1,13 @@
 //! `opencode run`, as a script sees it: what is on which stream, and with which status it ends.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::program::{World, await_that, types};
+use crate::wire::PATIENCE;
 
 #[test]
 fn the_answer_alone_is_on_stdout_and_tools_are_told_on_stderr() {
@@ -81,40 +83,127 @@ fn a_dash_is_standard_input_and_no_word() {
 
 #[test]
 fn a_closed_stdout_ends_the_run_quietly() {
-    let world = World::new();
-    let mut child =
-        world.command(&["run", "--format", "json", "run `sleep 1000`"]).spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut first = String::new();
-    stdout.read_line(&mut first).unwrap();
-    assert!(first.contains("\"session\""), "{first}");
-    drop(stdout);
-    // The next event meets the closed pipe; there is none while the command sleeps, so it is
-    // ended by a signal as a shell's pipeline would be.
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&child),
-        rustix::process::Signal::TERM,
-    )
-    .unwrap();
+    let server = World::new().serve();
+    let url = server.url();
+    for attach in [&[][..], &["--attach", &url]] {
+        // The reader leaves while the command runs and nothing is written.
+        let args = [&["run", "--format", "json"], attach, &["run `sleep 1000`"]].concat();
+        let mut child = server.world.command(&args).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("tool_start")));
+        drop(lines);
+        let (status, stderr) = ended(child);
+        assert_eq!(status, Some(0), "{stderr}");
+        assert!(stderr.lines().all(|line| line.starts_with('·')), "{stderr}");
+    }
+    await_that("the turn ends on the server", || server.get("/api/status")["activeTurns"] == 0);
+}
+
+/// Waits for the end of a run, at most a while: its status, and what it said.
+fn ended(mut child: Child) -> (Option<i32>, String) {
+    let pid = rustix::process::Pid::from_child(&child);
+    let (over, end) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    });
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    let status = child.wait().unwrap();
-    assert!(matches!(status.code(), Some(0 | 143)), "{status:?} {stderr}");
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    let output = std::process::Command::new("bash")
-        .arg("-c")
-        .arg(format!(
-            "set -o pipefail; {} run hello | head -c 1; echo ${{PIPESTATUS[0]}}",
-            env!("CARGO_BIN_EXE_opencode")
-        ))
+    drop(over);
+    watch.join().unwrap();
+    (child.wait().unwrap().code(), stderr)
+}
+
+#[test]
+fn a_reader_that_pauses_does_not_outlast_the_time() {
+    let world = World::new().file("long.txt", &"many words\n".repeat(4000));
+    let args = ["run", "--format", "json", "--timeout", "1", "read the file long.txt"];
+    let mut child = world.command(&args).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    // Held open and never read: more than the pipe holds is left over.
+    let (status, stderr) = ended(child);
+    drop(stdout);
+    assert_eq!(status, Some(124), "{stderr}");
+}
+
+#[test]
+fn a_fifo_is_read_as_long_as_somebody_writes_to_it() {
+    let world = World::new();
+    let fifo = world.project.path().join("fifo");
+    let mode = rustix::fs::Mode::from(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let run = |more: &[&str]| {
+        let args = [&["run", "--format", "json", "--file", "fifo"], more, &["why?"]].concat();
+        world.command(&args).spawn().unwrap()
+    };
+    let (status, stderr) = ended(run(&[]));
+    assert_eq!(status, Some(2), "{stderr}");
+    assert!(stderr.contains("--file fifo") && stderr.contains("nobody writes"), "{stderr}");
+    let flags = rustix::fs::OFlags::RDWR;
+    let writer = rustix::fs::open(&fifo, flags, rustix::fs::Mode::empty()).unwrap();
+    let (status, stderr) = ended(run(&["--timeout", "1.5"]));
+    assert_eq!(status, Some(124), "{stderr}");
+    drop(writer);
+    let script = "exec \"$0\" run --format json --file <(sleep 0.1; echo late) 'why?'";
+    let mut bash = world.command(&[]);
+    let program = bash.get_program().to_owned();
+    bash = through("bash", &["-c", script], &program, &bash);
+    let run = bash.output().unwrap();
+    let first = String::from_utf8(run.stdout).unwrap();
+    let first: Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
+    let message = first["message"].as_str().unwrap();
+    assert!(message.starts_with("why?\n\n``` /dev/fd/") && message.contains("late\n"), "{message}");
+    for (path, word) in [(".", "directory"), ("/dev/zero", "is no file")] {
+        let run = world.run(&["run", "--file", path, "why?"]);
+        run.assert_status(2);
+        assert!(run.stderr.contains(word), "{run:?}");
+    }
+}
+
+/// Another program with the environment of one of ours.
+fn through(program: &str, args: &[&str], ours: &OsStr, like: &Command) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .arg(ours)
+        .current_dir(like.get_current_dir().unwrap())
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("HOME", world.home.path())
-        .env("OLLAMA_HOST", "http://127.0.0.1:1")
-        .current_dir(world.project.path())
-        .output()
-        .unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).ends_with("0\n"), "{output:?}");
+        .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+#[test]
+fn a_server_that_never_answers_holds_nobody_beyond_the_time() {
+    // Nobody accepts, and who waits already fills the queue: a connection is never made.
+    let hole = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::STREAM,
+        None,
+    )
+    .unwrap();
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    rustix::net::bind(&hole, &any).unwrap();
+    rustix::net::listen(&hole, 0).unwrap();
+    let address = rustix::net::getsockname(&hole).unwrap();
+    let address = std::net::SocketAddr::try_from(address).unwrap();
+    let short = std::time::Duration::from_millis(200);
+    let mut queue = Vec::new();
+    while let Ok(one) = std::net::TcpStream::connect_timeout(&address, short) {
+        queue.push(one);
+    }
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let world = World::new();
+    for address in [address, silent.local_addr().unwrap()] {
+        for more in [&["x"][..], &["--continue", "x"]] {
+            let url = format!("http://{address}");
+            let flags = ["run", "--timeout", "0.5", "--attach", &url];
+            let start = std::time::Instant::now();
+            world.run(&[&flags, more].concat()).assert_status(124);
+            // It would be 10 s for the connection and 30 s for the answer.
+            assert!(start.elapsed().as_secs() < 8, "{more:?}: {:?}", start.elapsed());
+        }
+    }
 }
 
 #[test]

@@ -55,14 +55,16 @@ fn a_client_that_goes_away_stops_its_turn_and_its_command() {
 #[test]
 fn a_turn_in_the_background_goes_on_without_its_client() {
     let server = World::new().serve();
-    let client = start(&server, "/api/chat/stream", &json!({ "background": true }));
-    drop(client);
-    let session = only_session(&server);
-    let path = format!("/api/sessions/{}", session["id"].as_str().unwrap());
-    // Nothing tells that it was not stopped but that it can still be stopped.
-    assert_eq!(server.ask("POST", &format!("{path}/abort"), None).status, 202);
-    await_that("the turn ends", || server.get(&path)["status"] == "idle");
-    assert_eq!(server.ask("POST", &format!("{path}/abort"), None).code(), "not-running");
+    let message = "run `echo $$ > pid; until [ -e go ]; do sleep 0.02; done; echo went on`";
+    let body = json!({ "message": message, "background": true });
+    drop(start(&server, "/api/chat/stream", &body));
+    // Its connection is over, so whatever that does to the turn is done.
+    await_that("only who asks is left", || server.get("/api/status")["connections"] == 1);
+    server.world.project.write("go", "");
+    await_that("the turn ends", || only_session(&server)["status"] == "idle");
+    let answer = &only_session(&server)["messages"][1];
+    assert_eq!(answer["finishReason"], "stop", "{answer}");
+    assert_eq!(answer["parts"][1]["result"], "went on\n", "{answer}");
 }
 
 #[test]

@@ -212,6 +212,7 @@ impl Client {
                 count
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.more(),
             Err(error) => panic!("nothing came: {error}; before it {:?}", self.text()),
         }
     }

@@ -50,9 +50,15 @@ impl Tools for Echo {
         vec![ToolSpec { name: "echo".into(), description: "Echoes".into(), schema }]
     }
 
-    fn call(&mut self, tool: &str, args: &Value, output: &mut dyn FnMut(&str)) -> CallResult {
-        output("some output");
-        CallResult { text: format!("{tool} {args}"), is_error: tool != "echo", denied: false }
+    fn call(
+        &mut self,
+        id: &str,
+        tool: &str,
+        args: &Value,
+        say: &mut dyn FnMut(Body),
+    ) -> CallResult {
+        say(Body::ToolOutput { id: id.to_owned(), content: "some output".to_owned() });
+        CallResult { text: format!("{tool} {args}"), is_error: tool != "echo", denied: None }
     }
 }
 

@@ -201,8 +201,11 @@ fn a_projects_instructions_stay_inside() {
     let config = Place::with(list).config();
     assert_eq!(config.instructions, ["a.md"]);
     assert_eq!(config.warnings.len(), 5);
-    let config = Place::new().global(list).config();
-    assert_eq!(config.instructions.len(), 5);
+    let place = Place::new();
+    let home = place.path("home").display().to_string();
+    let config = place.global(list).config();
+    let expected = ["a.md", "../b.md", "/c.md", &format!("{home}/d.md"), "x/../../e.md"];
+    assert_eq!(config.instructions, expected);
     assert!(!config.instructions_from_project);
 }
 

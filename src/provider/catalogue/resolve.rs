@@ -10,6 +10,7 @@ use crate::provider::Provider;
 use crate::provider::endpoint::Endpoint;
 use crate::provider::offline::Guide;
 use crate::provider::remote::Remote;
+use crate::text::distance;
 
 /// A model that can be asked.
 #[derive(Debug, Clone)]
@@ -216,34 +217,5 @@ fn unlisted(provider: &str, model: &str) -> ModelInfo {
         reasoning: false,
         cost: None,
         available: true,
-    }
-}
-
-/// How many letters differ (Levenshtein), of names cut to a sensible length.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let change = corner + usize::from(x != y);
-            corner = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::distance;
-
-    #[test]
-    fn distances_count_letters() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("same", "same"), 0);
     }
 }

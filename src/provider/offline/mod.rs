@@ -14,6 +14,7 @@ use super::failure::{Failure, clip, one_line};
 use super::{Answer, Call, Chunk, Provider, Request, Stop};
 use crate::cancel::Cancel;
 use crate::message::{Message, Part, Role, Usage};
+use crate::text::fence;
 
 /// Bytes of a piece of text, so that streaming is seen.
 const PIECE: usize = 48;
@@ -166,12 +167,6 @@ fn shown(part: &Part, out: &mut Vec<Chunk>) {
     out.push(Chunk::Text(format!("\n\n{fence}\n")));
     pieces(body, OUTPUT_PIECE, out);
     out.push(Chunk::Text(format!("\n{fence}\n")));
-}
-
-/// A fence that nothing in the text closes.
-fn fence(text: &str) -> String {
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
-    "`".repeat(longest.max(2) + 1)
 }
 
 fn explanation(asked: &str) -> String {

@@ -35,6 +35,8 @@ const FORMAT: &str = "1\n";
 /// Another process looks at a lock for microseconds; one that is held is held longer.
 const LOCK_TRIES: u32 = 4;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
+/// Nobody takes this long to write a small file.
+const UNFINISHED: Duration = Duration::from_secs(600);
 
 /// The sessions of one project.
 pub(super) struct Files {
@@ -135,24 +137,14 @@ impl Backend for Files {
         if self.root.join("deleted").join(&head.id).exists() {
             return Err(StoreError::Exists);
         }
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let mut log = match made {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::Exists);
-            }
-            made => made?,
-        };
-        let written = log
-            .write_all(HEADER.as_bytes())
-            .and_then(|()| log.sync_data())
-            .map_err(StoreError::from)
-            .and_then(|()| self.set_head(head))
-            .and_then(|()| Ok(sync_folder(&self.root.join("sessions"))?));
-        if written.is_err() {
-            let _ = fs::remove_file(path);
+        if path.exists() {
+            return Err(StoreError::Exists);
         }
+        // The log makes the session: it comes last, and whole.
+        self.set_head(head)?;
+        replace(&path, HEADER.as_bytes(), true)?;
         *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        written
+        Ok(())
     }
 
     fn head(&self, session: &str) -> Result<Head, StoreError> {
@@ -488,7 +480,10 @@ impl ServerLock {
             .mode(0o600)
             .open(root.join("server"))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { file }),
+            Ok(()) => {
+                remove_unfinished(&root.join("sessions"));
+                Ok(Self { file })
+            }
             Err(Errno::WOULDBLOCK) => {
                 let mut address = String::new();
                 let _ = file.take(1024).read_to_string(&mut address);
@@ -541,4 +536,19 @@ fn replace(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Removes what was being written when a process died. A file that another process writes at this
+/// moment is younger.
+fn remove_unfinished(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let is_new = entry.path().extension().is_some_and(|kind| kind == "new");
+        if is_new
+            && let Ok(when) = entry.metadata().and_then(|found| found.modified())
+            && when.elapsed().is_ok_and(|age| age > UNFINISHED)
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }

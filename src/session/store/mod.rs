@@ -11,6 +11,7 @@ mod files;
 mod follow;
 mod memory;
 mod record;
+mod tend;
 #[cfg(test)]
 mod seam_tests;
 
@@ -21,7 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
+use crossbeam_channel::{Sender, bounded};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Body, Event, EventId, Keep};
@@ -34,14 +35,10 @@ use memory::Memory;
 pub use files::ServerLock;
 pub use follow::{Follower, Next};
 
-/// Text that was told is stored within about this time.
-const FLUSH_TIME: Duration = Duration::from_secs(1);
 /// Text that waits to be stored is at most about this long; more is stored at once.
 const PENDING_BYTES: usize = 64 * 1024;
 /// And at most so many events, fewer than the hub's ring holds.
 const PENDING_EVENTS: usize = 1024;
-/// A session that nobody uses keeps its newest events in memory for this time.
-const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// What a list of sessions shows of one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -322,6 +319,12 @@ impl Store {
         Ok(heads)
     }
 
+    /// The newest session's id, by its name alone.
+    #[must_use]
+    pub fn newest(&self) -> Option<String> {
+        self.shared.backend.ids(None, 1).ok()?.pop()
+    }
+
     /// How many sessions are kept, and in how many a turn of this process runs.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
@@ -350,8 +353,8 @@ impl Store {
     /// [`StoreError::Busy`] while another turn holds it.
     pub fn acquire(&self, session: &str) -> Result<Lease, StoreError> {
         let writer = match self.shared.backend.lease(session) {
-            // A turn that has told its `done` is giving its lease back right now.
-            Err(StoreError::Busy) if self.shared.await_release(session) => {
+            // A turn that has told its `done` is giving its lease back right now, or just has.
+            Err(StoreError::Busy) if self.shared.may_be_free(session) => {
                 self.shared.backend.lease(session)?
             }
             other => other?,
@@ -383,8 +386,13 @@ impl Store {
             }
             let in_use = self.shared.lock();
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || !in_use.active.contains_key(session) {
+            if left.is_zero() {
                 return Err(StoreError::Busy);
+            }
+            if !in_use.active.contains_key(session) {
+                drop(in_use);
+                // Given back since the look, or held by another process, which is not waited for.
+                return self.acquire(session);
             }
             drop(self.shared.released.wait_timeout(in_use, left));
         }
@@ -558,90 +566,13 @@ impl Shared {
         known.unwrap_or_else(|| self.hub(session, self.backend.last_id(session)))
     }
 
-    /// Waits for a lease that is being given back. `false` when none is.
-    fn await_release(&self, session: &str) -> bool {
+    /// Waits for a lease that is being given back. `false` when a turn of this process runs on.
+    fn may_be_free(&self, session: &str) -> bool {
         let mut in_use = self.lock();
-        if !in_use.ending.contains(session) {
-            return false;
-        }
         while in_use.ending.contains(session) {
             in_use = self.released.wait(in_use).unwrap_or_else(PoisonError::into_inner);
         }
-        true
-    }
-
-    /// The store's own thread: stores text that waits, follows turns of other processes, and
-    /// forgets sessions that nobody uses. It sleeps while there is none in use.
-    fn tend(&self, nudged: &Receiver<()>, stopped: &Receiver<()>) {
-        loop {
-            let in_use = self.lock();
-            let idle = in_use.active.is_empty() && in_use.hubs.is_empty();
-            drop(in_use);
-            if idle {
-                select! {
-                    recv(nudged) -> _ => {}
-                    recv(stopped) -> _ => return,
-                }
-            }
-            if stopped.recv_timeout(FLUSH_TIME) == Err(RecvTimeoutError::Disconnected) {
-                return;
-            }
-            self.flush_old();
-            self.tell_of_others();
-            self.forget_idle();
-        }
-    }
-
-    fn flush_old(&self) {
-        let active: Vec<_> = self.lock().active.values().cloned().collect();
-        for active in active {
-            let mut log = lock(&active.log);
-            if log.writer.is_some()
-                && !log.pending.is_empty()
-                && log.since.elapsed() >= FLUSH_TIME / 2
-                && let Err(error) = log.flush(&[], false)
-            {
-                // The turn meets the same failure with its next event that has to be stored.
-                log::warn!("text of a running turn cannot be stored: {error}");
-            }
-        }
-    }
-
-    /// A turn of another process is told here when it has ended.
-    fn tell_of_others(&self) {
-        let in_use = self.lock();
-        let followed: Vec<_> = in_use
-            .hubs
-            .iter()
-            .filter(|(id, hub)| in_use.holds(id).is_none() && hub.use_of().0)
-            .map(|(id, hub)| (id.clone(), Arc::clone(hub)))
-            .collect();
-        drop(in_use);
-        for (id, hub) in followed {
-            if self.backend.is_leased(&id) {
-                continue;
-            }
-            let Some(told) = hub.told_before(self.backend.size(&id)) else { continue };
-            let Ok(events) = self.backend.events(&id, told) else { continue };
-            let events: Vec<_> = events.filter_map(Result::ok).map(Arc::new).collect();
-            // A turn that began here meanwhile speaks for itself, and after these.
-            if !events.is_empty() && self.lock().holds(&id).is_none() {
-                hub.publish(&events);
-            }
-        }
-    }
-
-    fn forget_idle(&self) {
-        let mut in_use = self.lock();
-        let active: Vec<_> = in_use.active.keys().cloned().collect();
-        in_use.hubs.retain(|id, hub| {
-            let (is_followed, used) = hub.use_of();
-            // A follower on its way in holds the hub too.
-            is_followed
-                || active.contains(id)
-                || Arc::strong_count(hub) > 1
-                || used.elapsed() < IDLE_TIME
-        });
+        !in_use.active.contains_key(session)
     }
 }
 

@@ -1,0 +1,90 @@
+//! What the store does by itself, on a thread of its own: it stores text that was told ahead, tells
+//! of turns that other processes ran, and forgets sessions that nobody uses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, select};
+
+use super::{Shared, lock};
+
+/// Text that was told is stored within about this time.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
+/// A session that nobody uses keeps its newest events in memory for this time.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+
+impl Shared {
+    /// The store's own thread: stores text that waits, follows turns of other processes, and
+    /// forgets sessions that nobody uses. It sleeps while there is none in use.
+    pub(super) fn tend(&self, nudged: &Receiver<()>, stopped: &Receiver<()>) {
+        loop {
+            let in_use = self.lock();
+            let idle = in_use.active.is_empty() && in_use.hubs.is_empty();
+            drop(in_use);
+            if idle {
+                select! {
+                    recv(nudged) -> _ => {}
+                    recv(stopped) -> _ => return,
+                }
+            }
+            if stopped.recv_timeout(FLUSH_TIME) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+            self.flush_old();
+            self.tell_of_others();
+            self.forget_idle();
+        }
+    }
+
+    fn flush_old(&self) {
+        let active: Vec<_> = self.lock().active.values().cloned().collect();
+        for active in active {
+            let mut log = lock(&active.log);
+            if log.writer.is_some()
+                && !log.pending.is_empty()
+                && log.since.elapsed() >= FLUSH_TIME / 2
+                && let Err(error) = log.flush(&[], false)
+            {
+                // The turn meets the same failure with its next event that has to be stored.
+                log::warn!("text of a running turn cannot be stored: {error}");
+            }
+        }
+    }
+
+    /// A turn of another process is told here when it has ended.
+    fn tell_of_others(&self) {
+        let in_use = self.lock();
+        let followed: Vec<_> = in_use
+            .hubs
+            .iter()
+            .filter(|(id, hub)| in_use.holds(id).is_none() && hub.use_of().0)
+            .map(|(id, hub)| (id.clone(), Arc::clone(hub)))
+            .collect();
+        drop(in_use);
+        for (id, hub) in followed {
+            if self.backend.is_leased(&id) {
+                continue;
+            }
+            let Some(told) = hub.told_before(self.backend.size(&id)) else { continue };
+            let Ok(events) = self.backend.events(&id, told) else { continue };
+            let events: Vec<_> = events.filter_map(Result::ok).map(Arc::new).collect();
+            // A turn that began here meanwhile speaks for itself, and after these.
+            if !events.is_empty() && self.lock().holds(&id).is_none() {
+                hub.publish(&events);
+            }
+        }
+    }
+
+    fn forget_idle(&self) {
+        let mut in_use = self.lock();
+        let active: Vec<_> = in_use.active.keys().cloned().collect();
+        in_use.hubs.retain(|id, hub| {
+            let (is_followed, used) = hub.use_of();
+            // A follower on its way in holds the hub too.
+            is_followed
+                || active.contains(id)
+                || Arc::strong_count(hub) > 1
+                || used.elapsed() < IDLE_TIME
+        });
+    }
+}

@@ -1,0 +1,181 @@
+//! What is done to a text on its way to somebody: cutting, fencing, making it harmless, and
+//! finding the word that was meant.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Cuts a text in the middle so that it has at most `limit` bytes, and says there how many were
+/// left out. Characters stay whole.
+#[must_use]
+pub fn keep_both_ends(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let room = limit.saturating_sub(left_out(text.len()).len());
+    let head = boundary(text, room / 2);
+    let mut tail = text.len() - (room - room / 2);
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    let note = left_out(tail - head);
+    if note.len() > limit {
+        return text[..boundary(text, limit)].to_owned();
+    }
+    format!("{}{note}{}", &text[..head], &text[tail..])
+}
+
+/// The last place at or before `at` that is not inside a character.
+#[must_use]
+pub fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// The line that stands for what was cut out.
+#[must_use]
+pub fn left_out(bytes: usize) -> String {
+    format!("\n[… {bytes} bytes left out …]\n")
+}
+
+/// A Markdown fence that nothing in the text closes.
+#[must_use]
+pub fn fence(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
+    "`".repeat(longest.max(2) + 1)
+}
+
+/// Takes out control characters (ESC, CSI, OSC and all others but tab and line feed), and those
+/// that reorder text: what comes from outside must not move a person's cursor.
+#[must_use]
+pub fn plain(text: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| (c.is_control() && c != '\n' && c != '\t') || reorders(c);
+    if text.contains(is_harmful) {
+        Cow::Owned(text.replace(is_harmful, ""))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Spells every control character out (`\n`, `\x1b`), and those that break or reorder a line: a
+/// record of a log stays one line, and says what it was given.
+#[must_use]
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    let is_harmful =
+        |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || reorders(c);
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' => line.extend(c.escape_default()),
+            c if c.is_ascii_control() => _ = write!(line, "\\x{:02x}", c as u32),
+            c if is_harmful(c) => line.extend(c.escape_unicode()),
+            c => line.push(c),
+        }
+    }
+    Cow::Owned(line)
+}
+
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The known word that was probably meant.
+#[must_use]
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if typed.len() > LONGEST {
+        return None;
+    }
+    let folded = fold(typed);
+    let allowed = match folded.chars().count() {
+        0..=2 => 0,
+        3..=4 => 1,
+        _ => 2,
+    };
+    known
+        .into_iter()
+        .map(|candidate| (distance(&folded, &fold(candidate)), candidate))
+        .filter(|&(far, _)| far <= allowed)
+        .min_by_key(|&(far, _)| far)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Of longer words only the beginning is compared.
+const LONGEST: usize = 64;
+
+/// Letters and digits only: `base_url`, `baseUrl` and `baseURL` are the same mistake.
+fn fold(word: &str) -> String {
+    word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Edits between two short words: a letter more, less, another one, or two that changed places.
+#[must_use]
+pub fn distance(a: &str, b: &str) -> usize {
+    let letters = |word: &str| word.chars().take(LONGEST).collect::<Vec<_>>();
+    let (a, b) = (letters(a), letters(b));
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let changed = usize::from(a[i - 1] != b[j - 1]);
+            let mut best =
+                (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + changed);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_are_kept_and_the_gap_is_counted() {
+        assert_eq!(keep_both_ends("short", 5), "short");
+        let text = format!("begin{}end", "é".repeat(1000));
+        for limit in 0..200 {
+            let cut = keep_both_ends(&text, limit);
+            assert!(cut.len() <= limit, "{limit}: {}", cut.len());
+        }
+        let cut = keep_both_ends(&text, 101);
+        assert!(cut.starts_with("begin") && cut.ends_with("end"));
+        let (head, rest) = cut.split_once("\n[… ").unwrap();
+        let (count, tail) = rest.split_once(" bytes left out …]\n").unwrap();
+        assert_eq!(head.len() + tail.len() + count.parse::<usize>().unwrap(), text.len());
+    }
+
+    #[test]
+    fn a_fence_is_longer_than_any_in_the_text() {
+        assert_eq!(fence("plain"), "```");
+        assert_eq!(fence("x\n```\ny"), "````");
+    }
+
+    #[test]
+    fn nothing_that_moves_a_cursor_is_left() {
+        assert_eq!(plain("a\x1b[2Jb\u{9b}1mc\x07\r\nd\te\u{202e}f"), "a[2Jb1mc\nd\tef");
+        assert_eq!(plain("Grüße, 世界"), "Grüße, 世界");
+    }
+
+    #[test]
+    fn the_word_that_was_meant() {
+        let known = ["port", "hostname", "mdns", "mdnsDomain", "baseURL", "cors"];
+        for (typed, meant) in [
+            ("prot", Some("port")),
+            ("hostnmae", Some("hostname")),
+            ("mdns_domain", Some("mdnsDomain")),
+            ("baseUrl", Some("baseURL")),
+            ("hosts", None),
+            ("", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(typed, known), meant, "{typed}");
+        }
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

@@ -1,0 +1,118 @@
+//! What commands and clients leave behind: nothing.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::program::{World, await_that};
+use crate::wire::Client;
+
+/// Three sleepers: in the group, in a session of its own, and in the foreground. Each says who it
+/// is before it sleeps.
+const SLEEPERS: &str = "run `sh -c 'echo $$ > a; exec sleep 1000' & \
+    setsid sh -c 'echo $$ > b; exec sleep 1000' & sh -c 'echo $$ > c; exec sleep 1000'`";
+
+fn sleepers(project: &Path) -> Option<Vec<u32>> {
+    let read = |name| std::fs::read_to_string(project.join(name)).ok()?.trim().parse().ok();
+    ["a", "b", "c"].into_iter().map(read).collect()
+}
+
+fn is_alive(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+#[test]
+fn an_abort_ends_every_process_of_a_command_those_that_left_its_group_too() {
+    let server = World::new().serve();
+    let project = server.world.project.path().to_owned();
+    let mut client = Client::connect(server.address);
+    let body = json!({ "message": SLEEPERS });
+    client.send(server.request("POST", "/api/chat/stream", &[], Some(&body)));
+    await_that("all three sleep", || sleepers(&project).is_some());
+    let pids = sleepers(&project).unwrap();
+    assert!(pids.iter().all(|pid| is_alive(*pid)));
+    let id = server.get("/api/sessions")[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(server.ask("POST", &format!("/api/sessions/{id}/abort"), None).status, 202);
+    client.await_text("\"type\":\"done\"");
+    // `done` is the turn's last word: by then all are gone.
+    assert!(!pids.iter().any(|pid| is_alive(*pid)), "{pids:?}");
+}
+
+#[test]
+fn after_a_kill_of_the_server_the_shell_dies_with_it_and_strays_at_the_next_start() {
+    let server = World::new().serve();
+    let project = server.world.project.path().to_owned();
+    let mut client = Client::connect(server.address);
+    let body = json!({ "message": SLEEPERS });
+    client.send(server.request("POST", "/api/chat/stream", &[], Some(&body)));
+    await_that("all three sleep", || sleepers(&project).is_some());
+    let pids = sleepers(&project).unwrap();
+    let world = server.stop(Signal::KILL);
+    let server = world.serve();
+    await_that("all three are gone", || !pids.iter().any(|pid| is_alive(*pid)));
+    let id = server.get("/api/sessions")[0]["id"].as_str().unwrap().to_owned();
+    let session = server.get(&format!("/api/sessions/{id}"));
+    assert_eq!(session["status"], "idle");
+    let part = &session["messages"][1]["parts"][1];
+    assert_eq!((&part["status"], &part["isError"]), (&json!("error"), &json!(true)), "{part}");
+}
+
+/// The threads of a process, by name.
+fn threads(pid: u32) -> BTreeSet<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
+/// The children of all threads of a process.
+fn children(pid: u32) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok()).collect()
+}
+
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// Opens a stream, hears its first event, and is gone.
+fn abandon(address: SocketAddr, request: &str) {
+    let mut client = Client::connect(address);
+    client.send(request);
+    client.await_text("\"type\":\"session\"");
+}
+
+#[test]
+fn a_thousand_abandoned_streams_leave_threads_and_descriptors_where_they_were() {
+    let server = World::new().serve();
+    let pid = server.child.id();
+    let body = json!({ "message": "run `sleep 1000`" });
+    let request = server.request("POST", "/api/chat/stream", &[], Some(&body));
+    abandon(server.address, &request);
+    let is_idle = || {
+        let status = server.get("/api/status");
+        status["activeTurns"] == 0 && status["connections"] == 1
+    };
+    await_that("the first one is gone", is_idle);
+    let before = descriptors(pid);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..125 {
+                    abandon(server.address, &request);
+                }
+            });
+        }
+    });
+    await_that("all are gone", is_idle);
+    await_that("no thread of a turn is left", || {
+        !threads(pid).iter().any(|name| name.starts_with("turn-"))
+    });
+    // Each session in use keeps its hub for a minute, which has no descriptor.
+    await_that("descriptors are given back", || descriptors(pid) <= before + 2);
+    assert_eq!(children(pid), "", "no command is left");
+}
