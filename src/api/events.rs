@@ -44,7 +44,7 @@ fn after(request: &Request<'_>, params: &Params<'_>) -> Result<Option<EventId>, 
         _ => {
             let detail = format!(
                 "`{name}` must be the `id:` of an event of this session, or 0, and is \"{}\"",
-                crate::tool::keep_both_ends(&value, 80).escape_debug()
+                crate::text::keep_both_ends(&value, 80).escape_debug()
             );
             Err(Problem::new(Code::BadField, detail))
         }

@@ -16,6 +16,7 @@ use super::{Answer, Chunk, Provider, Request, Stop};
 use crate::cancel::{Cancel, Guard};
 use crate::config::Protocol;
 use crate::error::{Code, Problem};
+use crate::message::Part;
 use crate::os;
 use crate::sse::{Event, MAX_EVENT, Parser, TooLarge};
 
@@ -138,7 +139,7 @@ impl Iterator for Pull<'_> {
                 State::Read(mut reading) => {
                     let mut chunks = Vec::new();
                     let went = self.read(&mut reading, &mut chunks);
-                    let is_empty = !self.told && is_empty(&chunks);
+                    let is_empty = !self.told && !follows_a_tool(self.request) && is_empty(&chunks);
                     self.take(chunks);
                     match went {
                         Ok(()) if is_empty => {
@@ -153,6 +154,12 @@ impl Iterator for Pull<'_> {
             }
         }
     }
+}
+
+/// Whether the model has the result of a tool to answer, to which it may have nothing to add.
+fn follows_a_tool(request: &Request<'_>) -> bool {
+    let last = request.messages.last().and_then(|message| message.parts.last());
+    matches!(last, Some(Part::Tool { .. }))
 }
 
 impl Pull<'_> {
