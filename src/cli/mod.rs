@@ -24,6 +24,10 @@ use crate::config::Env;
 use crate::text;
 use flags::Typed;
 
+/// Commands of a later version, so that nobody thinks they were mistyped.
+const LATER: [&str; 7] =
+    ["web", "attach", "discover", "sessions", "trust", "config", "completions"];
+
 /// Runs the program with its arguments, without its own name.
 #[must_use]
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -48,6 +52,10 @@ fn run(args: impl IntoIterator<Item = OsString>, env: &Env) -> Result<Exit, Fail
             return print(&format!("opencode {}\n", env!("CARGO_PKG_VERSION")));
         }
         _ => {}
+    }
+    if LATER.contains(&name.as_str()) {
+        let text = format!("{name} is not in this version yet; `opencode serve` has the API");
+        return Err(Failure::new(Exit::Usage, text));
     }
     let Some(command) = flags::find(&name) else {
         let kind = if name.starts_with('-') { "flag" } else { "command" };

@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::program::{Serving, World, await_that, events, types};
+use crate::socket::Ws;
 use crate::wire::Client;
 
 fn world(permission: &Value) -> World {
@@ -161,4 +162,25 @@ fn an_unknown_answer_names_what_to_do() {
     let lines: Vec<_> = BufReader::new(child.stdout.take().unwrap()).lines().collect();
     assert_eq!(child.wait().unwrap().code(), Some(5));
     assert!(lines.iter().any(|line| line.as_ref().unwrap().contains("\"denied\":\"nobody\"")));
+}
+
+#[test]
+fn a_socket_hears_the_question_and_answers_it() {
+    let server = world(&json!({ "bash": "ask" })).serve();
+    let mut ws = Ws::open(&server);
+    ws.say(&json!({ "type": "subscribe", "sessionId": "*" }));
+    ws.say(&json!({ "type": "chat", "message": "run `touch made`", "requestId": "r1" }));
+    let asked = ws.hear_until(|event| event["type"] == "permission");
+    let question = asked.last().unwrap();
+    let waits =
+        ws.hear_until(|event| event["type"] == "session_changed" && event["waiting"] == true);
+    assert_eq!(waits.last().unwrap()["sessionId"], question["sessionId"]);
+    ws.say(&json!({ "type": "permission", "id": question["id"], "reply": "maybe" }));
+    let refused = ws.hear_until(|event| event["type"] == "error");
+    assert!(refused.last().unwrap()["message"].as_str().unwrap().contains("once, always, reject"));
+    ws.say(&json!({ "type": "permission", "id": question["id"], "reply": "once" }));
+    let told = ws.hear_until(|event| event["type"] == "done");
+    assert!(told.iter().any(|event| event["type"] == "permission_reply"));
+    assert!(told.iter().any(|event| event["waiting"] == false));
+    assert!(server.world.project.path().join("made").exists());
 }
