@@ -2,7 +2,7 @@
 //!
 //! Whoever runs a turn holds the session's lease. One call stores events and then tells them, so
 //! the order cannot be got wrong; text alone goes ahead, and is stored about once a second. The
-//! places to keep things are behind [`backend::Backend`]. Nothing here knows turns, agents or
+//! places to keep things are behind `backend::Backend`. Nothing here knows turns, agents or
 //! clients.
 
 mod backend;
