@@ -179,6 +179,7 @@ fn warn(
 /// program at once.
 fn until_signalled(mut signals: Signals, sessions: &Arc<Sessions>, grace: Duration) {
     let Some(first) = next_to_stop(&mut signals) else { return };
+    sessions.close();
     log::info!("signal {first}: no new turns; running ones have {} s", grace.as_secs_f32());
     let handle = signals.handle();
     let stopping = Arc::clone(sessions);

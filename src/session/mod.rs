@@ -410,10 +410,15 @@ impl Sessions {
         }
     }
 
+    /// Takes no new turns from now on.
+    pub fn close(&self) {
+        self.lock().stopping = true;
+    }
+
     /// Takes no new turns, gives the running ones their grace, stops the rest, and returns when
     /// all have ended.
     pub fn stop(&self, grace: Duration) {
-        self.lock().stopping = true;
+        self.close();
         self.wait_idle(grace);
         let left: Vec<_> = self.lock().running.values().map(|t| t.cancel.clone()).collect();
         for cancel in &left {
