@@ -198,7 +198,7 @@ impl Engine {
         let mut toolbox = Toolbox { engine: self, agent, has_tools, cancel, permits, grants };
         let manner = turn::Manner { steps: self.steps, temperature: agent.temperature };
         // Dropped when the turn ends, in a panic too.
-        let _left_behind = LeftBehind(cancel);
+        let _left_behind = (LeftBehind(cancel), tool::Turn::begin());
         turn::run(provider.as_mut(), &system, history, &mut toolbox, manner, cancel, emit)
     }
 
@@ -364,6 +364,15 @@ impl Tools for Toolbox<'_> {
 }
 
 impl Toolbox<'_> {
+    /// The arguments with the path that links lead to, where that is another one.
+    fn led_to(&self, args: &Value) -> Option<Value> {
+        let given = args.get("path")?.as_str()?;
+        let led_to = tool::led_to(&self.engine.root, given)?;
+        let mut args = args.clone();
+        args["path"] = Value::String(led_to);
+        Some(args)
+    }
+
     /// Asks the configuration, and a person where it says so. A refusal is told to the model.
     fn permit(
         &mut self,
@@ -372,7 +381,13 @@ impl Toolbox<'_> {
         args: &Value,
         say: &mut dyn FnMut(Body),
     ) -> Result<(), (String, Denial)> {
-        let (reason, always) = match self.agent.policy.decide(tool, args, &self.grants) {
+        let decision = self.agent.policy.decide(tool, args, &self.grants);
+        // A rule holds for what a link leads to, as well as for the link.
+        let decision = match self.led_to(args) {
+            Some(args) => decision.or_stricter(self.agent.policy.decide(tool, &args, &self.grants)),
+            None => decision,
+        };
+        let (reason, always) = match decision {
             Decision::Allow => return Ok(()),
             Decision::Deny { reason } => return Err((reason, Denial::Configuration)),
             Decision::Ask { reason, always } => (reason, always),

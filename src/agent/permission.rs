@@ -48,6 +48,20 @@ pub enum Decision {
     },
 }
 
+impl Decision {
+    /// Of two decisions on one call the one that allows less.
+    #[must_use]
+    pub fn or_stricter(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Deny { .. }, _) | (_, Self::Allow) | (Self::Ask { .. }, Self::Ask { .. }) => {
+                self
+            }
+            (Self::Allow | Self::Ask { .. }, Self::Deny { .. })
+            | (Self::Allow, Self::Ask { .. }) => other,
+        }
+    }
+}
+
 /// An `always` answer that was given before in the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {

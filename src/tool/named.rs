@@ -126,6 +126,19 @@ fn text(file: File) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// The path within the project that links lead to from a given one, where it is another. Of a file
+/// that is still to be made, its folder is looked at.
+#[must_use]
+pub fn led_to(root: &Path, given: &str) -> Option<String> {
+    let path = root.join(given);
+    let found = path.canonicalize().or_else(|_| {
+        let name = path.file_name().ok_or(std::io::ErrorKind::NotFound)?;
+        Ok::<_, std::io::Error>(path.parent().unwrap_or(root).canonicalize()?.join(name))
+    });
+    let inside = found.ok()?.strip_prefix(root).ok()?.to_str()?.to_owned();
+    (inside != given).then_some(inside)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -184,3 +184,29 @@ fn a_socket_hears_the_question_and_answers_it() {
     assert!(told.iter().any(|event| event["waiting"] == false));
     assert!(server.world.project.path().join("made").exists());
 }
+
+#[test]
+fn a_rule_on_a_path_holds_however_it_is_spelled_and_for_what_a_link_leads_to() {
+    let rules = json!({ "*": "allow", "secret.txt": "deny" });
+    let server = world(&json!({ "read": rules, "edit": rules })).file("secret.txt", "one").serve();
+    let project = server.world.project.path().to_owned();
+    std::os::unix::fs::symlink("secret.txt", project.join("link.txt")).unwrap();
+    let whole = project.to_str().unwrap();
+    let (folder, name) = whole.rsplit_once('/').unwrap();
+    for path in [
+        "secret.txt".to_owned(),
+        "./secret.txt".to_owned(),
+        "link.txt".to_owned(),
+        format!("{whole}/secret.txt"),
+        format!("/{whole}/secret.txt"),
+        format!("{folder}/./{name}/secret.txt"),
+    ] {
+        for message in
+            [format!("read the file {path}"), format!("replace \"one\" with \"two\" in {path}")]
+        {
+            let told = server.stream(&json!({ "message": message }));
+            assert_eq!(end_of(&told)["denied"], "configuration", "{message}: {told:?}");
+        }
+    }
+    assert_eq!(server.world.project.read("secret.txt"), "one");
+}

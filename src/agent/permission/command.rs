@@ -194,6 +194,13 @@ fn unwrap(bare: &Bare, inner: &mut Vec<String>, budget: &mut Budget) -> bool {
 /// The words that a shell would read as command lines.
 fn scripts(bare: &Bare) -> Vec<String> {
     let count = bare.starts.len();
+    if let Some(env) = (0..count).find(|at| base_name(bare.word(*at)) == "env") {
+        let split = (env + 1..count).filter_map(|at| split_string(bare.word(at)));
+        let split: Vec<_> = split.map(str::to_owned).collect();
+        if !split.is_empty() {
+            return split;
+        }
+    }
     if !starts_others(base_name(bare.word(0))) {
         return Vec::new();
     }
@@ -202,6 +209,15 @@ fn scripts(bare: &Bare) -> Vec<String> {
     let special =
         |text: &&str| text.contains(|c: char| !c.is_alphanumeric() && !"-_./".contains(c));
     (shell + 1..count).map(|at| bare.word(at)).filter(special).map(str::to_owned).collect()
+}
+
+/// The command line in `env -S'…'` or `--split-string=…`, where it is one word with its option.
+fn split_string(word: &str) -> Option<&str> {
+    if let Some(line) = word.strip_prefix("--split-string=") {
+        return Some(line);
+    }
+    let (short, line) = word.strip_prefix('-')?.split_once('S')?;
+    (short.chars().all(|c| c.is_ascii_lowercase()) && !line.is_empty()).then_some(line)
 }
 
 fn starts_others(program: &str) -> bool {
@@ -229,7 +245,7 @@ fn join<'a>(words: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Programs that start the program they are given.
-const WRAPPERS: [&str; 28] = [
+const WRAPPERS: [&str; 40] = [
     "sudo",
     "doas",
     "env",
@@ -258,10 +274,22 @@ const WRAPPERS: [&str; 28] = [
     "chrt",
     "taskset",
     "systemd-run",
+    "setarch",
+    "linux32",
+    "linux64",
+    "i386",
+    "x86_64",
+    "prlimit",
+    "setpriv",
+    "choom",
+    "uclampset",
+    "start-stop-daemon",
+    "faketime",
+    "pkexec",
 ];
 
 /// Programs that read a word they are given as a command line.
-const SHELLS: [&str; 16] = [
+const SHELLS: [&str; 17] = [
     "sh",
     "bash",
     "dash",
@@ -272,6 +300,7 @@ const SHELLS: [&str; 16] = [
     "eval",
     "trap",
     "su",
+    "sg",
     "watch",
     "parallel",
     "ssh",

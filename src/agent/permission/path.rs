@@ -1,19 +1,28 @@
 //! A path as rules name it: relative to the project, without detours.
 //!
-//! Read from its letters alone; that links do not lead elsewhere is for whoever opens it.
+//! Read from its letters alone. Where links lead is looked at by whoever may look at files, who
+//! asks about that path too.
 
 use std::path::Path;
 
 /// A path as it is written in a pattern.
 pub(super) fn inside(given: &str, root: Option<&Path>) -> String {
-    let root = root.and_then(Path::to_str).unwrap_or_default().trim_end_matches('/');
-    let relative = match given.strip_prefix(root) {
-        Some(rest) if given.starts_with('/') && rest.is_empty() => "",
-        Some(rest) if rest.starts_with('/') && !root.is_empty() => rest.trim_start_matches('/'),
-        Some(_) | None => given,
-    };
+    let parts = folded(given);
+    if !given.starts_with('/') {
+        return if parts.is_empty() { ".".to_owned() } else { parts.join("/") };
+    }
+    let root = root.and_then(Path::to_str).map(folded).filter(|root| !root.is_empty());
+    match root.and_then(|root| parts.strip_prefix(&*root)) {
+        Some([]) => ".".to_owned(),
+        Some(rest) => rest.join("/"),
+        None => format!("/{}", parts.join("/")),
+    }
+}
+
+/// The parts of a path, without detours.
+fn folded(path: &str) -> Vec<&str> {
     let mut parts: Vec<&str> = Vec::new();
-    for part in relative.split('/') {
+    for part in path.split('/') {
         match part {
             "" | "." => {}
             ".." if parts.last().is_some_and(|last| *last != "..") => {
@@ -22,12 +31,7 @@ pub(super) fn inside(given: &str, root: Option<&Path>) -> String {
             part => parts.push(part),
         }
     }
-    let folded = parts.join("/");
-    match (relative.starts_with('/'), folded.is_empty()) {
-        (true, _) => format!("/{folded}"),
-        (false, true) => ".".to_owned(),
-        (false, false) => folded,
-    }
+    parts
 }
 
 /// Whether a path goes up somewhere.
@@ -52,6 +56,9 @@ mod tests {
             ("/home/me/app", "."),
             ("/home/me/app/", "."),
             ("/home/me/application", "/home/me/application"),
+            ("//home/me/app/a.rs", "a.rs"),
+            ("/home/me/./app/a.rs", "a.rs"),
+            ("/home/you/../me/app/a.rs", "a.rs"),
             ("/etc//passwd", "/etc/passwd"),
             (".", "."),
             ("", "."),
