@@ -73,6 +73,7 @@ pub(super) fn serve(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     announce(&url);
     let grace = config.server.limits.stop_time;
     until_signalled(signals, &sessions, grace);
+    tool::kill_adopted();
     let left = running.stop(LAST_WRITES);
     if left > 0 {
         log::warn!("{left} connections did not end in time");

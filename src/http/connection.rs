@@ -286,6 +286,15 @@ impl Connection {
     }
 }
 
+/// As much of a path as a line of the log shows.
+fn shown(path: &str) -> &str {
+    let mut end = path.len().min(1024);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    &path[..end]
+}
+
 /// A request for the log: one line, no query, no fields.
 struct Record<'a> {
     method: &'a str,
@@ -298,9 +307,9 @@ impl Record<'_> {
     fn log(&self, status: u16, bytes: u64) {
         log::info!(
             target: "request",
-            "{} {} {status} {} ms {bytes} bytes {}",
+            "{:.32} {} {status} {} ms {bytes} bytes {}",
             self.method,
-            self.path.escape_debug(),
+            shown(self.path).escape_debug(),
             self.since.elapsed().as_millis(),
             self.peer.ip(),
         );

@@ -36,8 +36,9 @@ pub use edit_file::EditFile;
 pub use glob::Glob;
 pub use grep::Grep;
 pub use list_dir::ListDir;
+pub use named::led_to;
 pub use read_file::ReadFile;
-pub use reap::{adopt_orphans, reap_adopted};
+pub use reap::{Turn, adopt_orphans, kill_adopted, reap_adopted};
 pub use stray::{end_turn, kill_orphans};
 pub use write_file::WriteFile;
 

@@ -112,3 +112,15 @@ fn a_thousand_abandoned_streams_leave_threads_and_descriptors_where_they_were() 
     await_that("descriptors are given back", || descriptors(pid) <= before + 2);
     assert_eq!(children(pid), "", "no command is left");
 }
+
+#[test]
+fn what_wipes_its_environment_ends_with_the_last_turn() {
+    let server = World::new().serve();
+    let project = server.world.project.path().to_owned();
+    let stray = "run `env -i setsid sh -c 'echo $$ > a; exec sleep 1000' >/dev/null 2>&1 & \
+        env -i sh -c 'echo $$ > b; exec sleep 1000' >/dev/null 2>&1 & \
+        until [ -s a ] && [ -s b ]; do sleep 0.01; done; echo $$ > c`";
+    assert_eq!(server.post("/api/chat", &json!({ "message": stray })).status, 200);
+    let pids = sleepers(&project).unwrap();
+    assert!(!pids.iter().any(|pid| is_alive(*pid)), "{pids:?}");
+}
