@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::program::{World, await_that, is_alive};
+use crate::program::{Serving, World, await_that, is_alive};
 use crate::wire::Client;
 
 /// Three sleepers: in the group, in a session of its own, and in the foreground. Each says who it
@@ -20,15 +20,20 @@ fn sleepers(project: &Path) -> Option<Vec<u32>> {
     ["a", "b", "c"].into_iter().map(read).collect()
 }
 
-#[test]
-fn an_abort_ends_every_process_of_a_command_those_that_left_its_group_too() {
-    let server = World::new().serve();
+/// A turn whose command is three sleepers: its client, and who they are.
+fn asleep(server: &Serving) -> (Client, Vec<u32>) {
     let project = server.world.project.path().to_owned();
     let mut client = Client::connect(server.address);
     let body = json!({ "message": SLEEPERS });
     client.send(server.request("POST", "/api/chat/stream", &[], Some(&body)));
     await_that("all three sleep", || sleepers(&project).is_some());
-    let pids = sleepers(&project).unwrap();
+    (client, sleepers(&project).unwrap())
+}
+
+#[test]
+fn an_abort_ends_every_process_of_a_command_those_that_left_its_group_too() {
+    let server = World::new().serve();
+    let (mut client, pids) = asleep(&server);
     assert!(pids.iter().all(|pid| is_alive(*pid)));
     let id = server.get("/api/sessions")[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(server.ask("POST", &format!("/api/sessions/{id}/abort"), None).status, 202);
@@ -40,12 +45,7 @@ fn an_abort_ends_every_process_of_a_command_those_that_left_its_group_too() {
 #[test]
 fn after_a_kill_of_the_server_the_shell_dies_with_it_and_strays_at_the_next_start() {
     let server = World::new().serve();
-    let project = server.world.project.path().to_owned();
-    let mut client = Client::connect(server.address);
-    let body = json!({ "message": SLEEPERS });
-    client.send(server.request("POST", "/api/chat/stream", &[], Some(&body)));
-    await_that("all three sleep", || sleepers(&project).is_some());
-    let pids = sleepers(&project).unwrap();
+    let (_client, pids) = asleep(&server);
     let world = server.stop(Signal::KILL);
     let server = world.serve();
     await_that("all three are gone", || !pids.iter().any(|pid| is_alive(*pid)));
