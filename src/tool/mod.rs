@@ -43,7 +43,6 @@ pub use stray::{end_turn, kill_orphans};
 pub use write_file::WriteFile;
 
 use crate::cancel::Cancel;
-pub use crate::text::keep_both_ends;
 
 /// A tool result longer than this many bytes is cut in the middle.
 pub const RESULT_BYTES: usize = 64 * 1024;
