@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::message::{FinishReason, Usage};
+use crate::message::{FinishReason, Time, Usage};
 
 /// A number that orders a session's events and is never given twice.
 ///
@@ -118,6 +118,9 @@ pub enum Body {
         result: String,
         /// Whether it failed.
         is_error: bool,
+        /// Milliseconds that it ran, without the time a person took to permit it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        duration_ms: Option<u64>,
         /// Why it was not permitted, and so never ran.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         denied: Option<Denial>,
@@ -151,6 +154,9 @@ pub enum Body {
         finish_reason: FinishReason,
         /// What the turn used.
         usage: Usage,
+        /// How long it took, where that is known.
+        #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
+        time: Option<Time>,
     },
     /// A session began or ended a turn, or has another title.
     SessionChanged {

@@ -3,6 +3,8 @@
 //! A [`Message`] is what the API shows and what a provider is told; tokens and costs are counted
 //! in [`Usage`]. Nothing here does I/O.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -36,6 +38,9 @@ pub struct Message {
     /// Tokens that the turn used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// How long the turn took, once it ended and where that is known.
+    #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
+    pub time: Option<Time>,
     /// Absent while the turn runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
@@ -76,6 +81,9 @@ pub enum Part {
         is_error: bool,
         /// Where it stands.
         status: ToolStatus,
+        /// Milliseconds that it ran, without the time a person took to permit it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        duration_ms: Option<u64>,
         /// Counts the model's answers within the turn, from 0: calls of one answer share it.
         step: u32,
     },
@@ -107,6 +115,22 @@ pub enum FinishReason {
     Aborted,
     /// It failed; an `error` event says why.
     Error,
+}
+
+/// How long a turn took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Time {
+    /// Milliseconds of work, without what it waited for a person.
+    pub duration_ms: u64,
+    /// Milliseconds that it waited for a person.
+    pub waited_ms: u64,
+}
+
+/// A time as clients are told it.
+#[must_use]
+pub fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Tokens used, and their price where it is known.

@@ -62,6 +62,7 @@ fn new_message(id: &str, role: Role, parts: Vec<Part>) -> Message {
         parts,
         model: None,
         usage: None,
+        time: None,
         finish_reason: None,
         error: None,
     };
@@ -100,16 +101,25 @@ pub fn grow(message: &mut Message, body: &Body) {
             result: None,
             is_error: false,
             status: ToolStatus::Running,
+            duration_ms: None,
             step: *step,
         }),
-        Body::ToolEnd { id: ended, result: told, is_error: failed, denied, .. } => {
+        Body::ToolEnd {
+            id: ended,
+            result: told,
+            is_error: failed,
+            denied,
+            duration_ms: ran,
+            ..
+        } => {
             let call = message.parts.iter_mut().rev().find_map(|part| match part {
-                Part::Tool { id, result, is_error, status, .. } if id == ended => {
-                    Some((result, is_error, status))
+                Part::Tool { id, result, is_error, status, duration_ms, .. } if id == ended => {
+                    Some((result, is_error, status, duration_ms))
                 }
                 _ => None,
             });
-            if let Some((result, is_error, status)) = call {
+            if let Some((result, is_error, status, duration_ms)) = call {
+                *duration_ms = *ran;
                 *result = Some(told.clone());
                 *is_error = *failed;
                 *status = match (denied.is_some(), failed) {
@@ -120,7 +130,8 @@ pub fn grow(message: &mut Message, body: &Body) {
             }
         }
         Body::Error { message: why, .. } => message.error = Some(why.clone()),
-        Body::Done { finish_reason, usage, .. } => {
+        Body::Done { finish_reason, usage, time, .. } => {
+            message.time = *time;
             message.finish_reason = Some(*finish_reason);
             message.usage = Some(*usage);
         }
@@ -163,6 +174,7 @@ mod tests {
                 tool: "bash".into(),
                 result: "x".into(),
                 is_error: true,
+                duration_ms: Some(7),
                 denied: None,
             },
             text("Done."),
@@ -170,6 +182,7 @@ mod tests {
                 message_id: "m2".into(),
                 finish_reason: FinishReason::Stop,
                 usage: Usage { output_tokens: 3, ..Usage::default() },
+                time: None,
             },
         ];
         let mut transcript = Transcript::default();

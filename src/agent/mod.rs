@@ -238,6 +238,8 @@ struct CallResult {
     text: String,
     is_error: bool,
     denied: Option<Denial>,
+    /// How long it ran, if it did.
+    ran: Option<Duration>,
 }
 
 /// A tool call that a person has to permit.
@@ -327,7 +329,7 @@ impl Tools for Toolbox<'_> {
         args: &Value,
         say: &mut dyn FnMut(Body),
     ) -> CallResult {
-        let refused = |text: String, denied| CallResult { text, is_error: true, denied };
+        let refused = |text: String, denied| CallResult { text, is_error: true, denied, ran: None };
         let Some(tool) = self.engine.tools.iter().find(|tool| tool.name() == name) else {
             let known: Vec<_> = self.agent.tools.iter().map(String::as_str).collect();
             let text = format!("there is no tool \"{name}\"; there are {}", known.join(", "));
@@ -350,8 +352,10 @@ impl Tools for Toolbox<'_> {
             hidden_env: &self.engine.hidden_env,
             output: &mut output,
         };
-        let ran = catch_unwind(AssertUnwindSafe(|| tool.run(args, &mut context)));
-        let (text, is_error) = match ran {
+        let begun = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| tool.run(args, &mut context)));
+        let ran = Some(begun.elapsed());
+        let (text, is_error) = match outcome {
             Ok(Ok(text)) => (text, false),
             Ok(Err(text)) => (text, true),
             Err(_) => {
@@ -359,7 +363,7 @@ impl Tools for Toolbox<'_> {
             }
         };
         let text = text::keep_both_ends(&text, tool::RESULT_BYTES);
-        CallResult { text, is_error, denied: None }
+        CallResult { text, is_error, denied: None, ran }
     }
 }
 

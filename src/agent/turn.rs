@@ -7,7 +7,7 @@ use crate::agent::{CallResult, Emit, Outcome, Tools};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
-use crate::message::{FinishReason, Message, Usage};
+use crate::message::{FinishReason, Message, Usage, whole_ms};
 use crate::provider::{Call, Chunk, Provider, Request, Stop, one_line};
 use crate::transcript;
 
@@ -233,7 +233,7 @@ impl Turn<'_, '_> {
                 "the arguments have {length} bytes, and {ARGS_BYTES} are allowed: work in \
                  smaller pieces"
             );
-            CallResult { text, is_error: true, denied: None }
+            CallResult { text, is_error: true, denied: None, ran: None }
         } else {
             let mut failure = None;
             let emit = &mut *self.emit;
@@ -248,8 +248,9 @@ impl Turn<'_, '_> {
             }
             result
         };
-        let CallResult { text, is_error, denied } = result;
-        self.tell(Body::ToolEnd { id, tool, result: text, is_error, denied })
+        let CallResult { text, is_error, denied, ran } = result;
+        let duration_ms = ran.map(whole_ms);
+        self.tell(Body::ToolEnd { id, tool, result: text, is_error, duration_ms, denied })
     }
 
     fn tell(&mut self, body: Body) -> Result<(), Problem> {

@@ -53,10 +53,11 @@ pub(super) fn get(
     _request: &mut Request<'_>,
     params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let (session, messages) = api.sessions.get(params.id)?;
+    let (session, messages, last) = api.sessions.get(params.id)?;
     let (messages, next) = page(messages, params.query("before"), params.count("limit")?);
     let mut body = json!(session);
     body["messages"] = json!(messages);
+    body["lastEventId"] = json!(last);
     body["pendingPermissions"] = json!(api.sessions.pending(params.id));
     let response = Response::json(200, &body);
     Ok(Answer::Full(match next {

@@ -27,6 +27,7 @@ pub(crate) fn message(role: Role, parts: Vec<Part>) -> Message {
         parts,
         model: None,
         usage: None,
+        time: None,
         finish_reason: None,
         error: None,
     }
@@ -48,6 +49,7 @@ pub(crate) fn tool(id: &str, step: u32, result: Option<&str>) -> Part {
         result: result.map(Into::into),
         is_error: false,
         status: ToolStatus::Completed,
+        duration_ms: None,
         step,
     }
 }

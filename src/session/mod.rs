@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::agent::{Engine, Wish};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
+use crate::event::EventId;
 use crate::id::{self, Ids};
 use crate::message::{Message, Usage};
 use crate::os::Waker;
@@ -129,6 +130,8 @@ pub struct SessionView {
     pub model: String,
     /// `idle` or `running`.
     pub status: &'static str,
+    /// Whether a tool waits for a person.
+    pub waiting: bool,
     /// Messages of both sides.
     pub message_count: u64,
     /// All its turns together.
@@ -212,15 +215,18 @@ impl Sessions {
         Ok(heads.into_iter().map(|(head, running)| self.view(head, running)).collect())
     }
 
-    /// One session with all its messages.
-    pub fn get(&self, session: &str) -> Result<(SessionView, Vec<Message>), Problem> {
+    /// One session with all its messages, and the id of the last event they tell of.
+    pub fn get(&self, session: &str) -> Result<(SessionView, Vec<Message>, EventId), Problem> {
         let missing = |e| problem(e, session);
         let (head, running) = self.store.head(session).map_err(missing)?;
         let mut transcript = Transcript::default();
+        let mut last = 0;
         for event in self.store.read(session, 0).map_err(missing)? {
-            transcript.apply(&event.map_err(missing)?.body);
+            let event = event.map_err(missing)?;
+            transcript.apply(&event.body);
+            last = event.id;
         }
-        Ok((self.view(head, running), transcript.into_messages()))
+        Ok((self.view(head, running), transcript.into_messages(), last))
     }
 
     /// Names a session.
@@ -335,6 +341,7 @@ impl Sessions {
             cancel: cancel.clone(),
             time: self.bounds.permission_time,
             can_ask: prompt.can_ask,
+            waited: Duration::ZERO,
         };
         let turn = turn::Turn {
             asker: Mutex::new(asker),
@@ -457,6 +464,7 @@ impl Sessions {
         SessionView {
             created_at: id::rfc3339(id::time_ms(&head.id).unwrap_or_default()),
             updated_at: id::rfc3339(head.updated_ms),
+            waiting: self.store.is_waiting(&head.id),
             id: head.id,
             title: head.title,
             agent,

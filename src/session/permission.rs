@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use serde::Serialize;
@@ -132,6 +132,8 @@ pub(super) struct Asker {
     pub(super) time: Duration,
     /// Whether anybody can answer.
     pub(super) can_ask: bool,
+    /// How long this turn has waited for answers.
+    pub(super) waited: Duration,
 }
 
 impl Permits for Asker {
@@ -166,6 +168,7 @@ impl Permits for Asker {
         self.store.set_waiting(&self.session, true);
         let (desk, asked) = (Arc::clone(&self.desk), id.clone());
         // The hook only takes the question away, which ends the wait.
+        let begun = Instant::now();
         let guard = self.cancel.on_cancel(move || drop(desk.lock().remove(&asked)));
         let reply = match guard {
             Ok(_guard) => match answered.recv_timeout(self.time) {
@@ -175,6 +178,7 @@ impl Permits for Asker {
             },
             Err(_) => Reply::Cancelled,
         };
+        self.waited += begun.elapsed();
         self.desk.lock().remove(&id);
         self.store.set_waiting(&self.session, false);
         say(Body::PermissionReply { id, reply: reply.as_str().to_owned() });

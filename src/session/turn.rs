@@ -5,6 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::agent::permission::Grant;
 use crate::agent::{Choice, Engine, Outcome};
@@ -12,7 +13,7 @@ use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::id;
-use crate::message::{FinishReason, Usage};
+use crate::message::{FinishReason, Time, Usage, whole_ms};
 use crate::session::permission::Asker;
 use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::session::{Prompt, Turns};
@@ -65,6 +66,7 @@ impl Turn {
     }
 
     fn run(&self, mut lease: Lease) {
+        let begun = Instant::now();
         let outcome =
             catch_unwind(AssertUnwindSafe(|| self.answer(&mut lease))).unwrap_or_else(|_| {
                 let detail = "the turn failed by a bug in the server; its log has the place";
@@ -83,6 +85,7 @@ impl Turn {
             message_id: self.message_id.clone(),
             finish_reason: outcome.reason,
             usage: outcome.usage,
+            time: Some(self.time(begun.elapsed())),
         });
         let change = |head: &mut Head| {
             head.updated_ms = id::now_ms();
@@ -92,6 +95,11 @@ impl Turn {
         if let Err(error) = self.store.release(lease, last).and(stored) {
             log::error!("the end of turn {} cannot be stored: {error}", self.message_id);
         }
+    }
+
+    fn time(&self, whole: Duration) -> Time {
+        let waited = self.asker.lock().unwrap_or_else(PoisonError::into_inner).waited;
+        Time { duration_ms: whole_ms(whole.saturating_sub(waited)), waited_ms: whole_ms(waited) }
     }
 
     fn answer(&self, lease: &mut Lease) -> Outcome {
@@ -189,6 +197,7 @@ fn last_words(store: &Store, session: &str) -> Result<Vec<Body>, StoreError> {
         tool,
         result: "interrupted: the server ended while this ran".to_owned(),
         is_error: true,
+        duration_ms: None,
         denied: None,
     });
     let message = "the server ended in the middle of this turn; what it had said is kept";
@@ -199,7 +208,12 @@ fn last_words(store: &Store, session: &str) -> Result<Vec<Body>, StoreError> {
                 message: message.to_owned(),
                 retry_after: None,
             },
-            Body::Done { message_id, finish_reason: FinishReason::Error, usage: Usage::default() },
+            Body::Done {
+                message_id,
+                finish_reason: FinishReason::Error,
+                usage: Usage::default(),
+                time: None,
+            },
         ])
         .collect())
 }

@@ -64,6 +64,26 @@ fn an_asked_tool_waits_for_its_answer_and_runs_once() {
 }
 
 #[test]
+fn the_time_a_person_took_is_told_apart_from_the_works() {
+    let server = world(&json!({ "bash": { "*": "ask" } })).serve();
+    let (client, question) = ask(&server, "run `sleep 0.1`", None);
+    await_that("the list says who waits", || server.get("/api/sessions")[0]["waiting"] == true);
+    assert_eq!(reply(&server, &question, "once"), 204);
+    let told = rest(client);
+    let ran = end_of(&told)["durationMs"].as_u64().unwrap();
+    let done = &told[told.len() - 1];
+    let (worked, waited) = (done["durationMs"].as_u64().unwrap(), done["waitedMs"].as_u64());
+    assert!(ran >= 100 && worked >= ran && waited.is_some(), "{ran} {done}");
+    let sessions = server.get("/api/sessions");
+    assert_eq!(sessions[0]["waiting"], false);
+    let id = sessions[0]["id"].as_str().unwrap();
+    let answer = &server.get(&format!("/api/sessions/{id}"))["messages"][1];
+    assert_eq!((&answer["durationMs"], &answer["waitedMs"]), (&json!(worked), &done["waitedMs"]));
+    let tool = answer["parts"].as_array().unwrap().iter().find(|part| part["type"] == "tool");
+    assert_eq!(tool.unwrap()["durationMs"], ran);
+}
+
+#[test]
 fn always_covers_what_it_said_for_this_session_across_a_restart() {
     let server = world(&json!({ "bash": { "*": "ask" } })).serve();
     let (client, question) = ask(&server, "run `git status --short`", None);

@@ -64,6 +64,26 @@ fn several_sessions_run_over_one_socket_at_once() {
 }
 
 #[test]
+fn who_opens_a_session_in_the_middle_of_its_turn_misses_nothing_and_reads_nothing_twice() {
+    let model = Model::start();
+    let server = model.world(json!({})).serve();
+    let mut first = Ws::open(&server);
+    first.say(&json!({ "type": "chat", "message": "wait 20 words of 4 bytes" }));
+    let begun = first.hear_until(|event| event["content"].to_string().contains("0009"));
+    let id = begun[0]["sessionId"].as_str().unwrap().to_owned();
+    let session = server.get(&format!("/api/sessions/{id}"));
+    let mut second = Ws::open(&server);
+    let after = &session["lastEventId"];
+    second.say(&json!({ "type": "subscribe", "sessionId": id, "after": after }));
+    model.go_on();
+    let rest = second.hear_turn();
+    assert_eq!(rest[0]["eventId"].as_u64().unwrap(), after.as_u64().unwrap() + 1);
+    let whole = server.get(&format!("/api/sessions/{id}"))["messages"][1]["content"].clone();
+    let read = session["messages"][1]["content"].as_str().unwrap().to_owned() + &text(&rest);
+    assert_eq!(json!(read), whole);
+}
+
+#[test]
 fn a_chat_in_a_session_that_is_subscribed_is_told_once_and_named_to_who_asked() {
     let server = World::new().serve();
     let session = server.post("/api/sessions", &json!({})).json()["id"].clone();

@@ -58,7 +58,12 @@ impl Tools for Echo {
         say: &mut dyn FnMut(Body),
     ) -> CallResult {
         say(Body::ToolOutput { id: id.to_owned(), content: "some output".to_owned() });
-        CallResult { text: format!("{tool} {args}"), is_error: tool != "echo", denied: None }
+        CallResult {
+            text: format!("{tool} {args}"),
+            is_error: tool != "echo",
+            denied: None,
+            ran: None,
+        }
     }
 }
 
@@ -83,6 +88,7 @@ fn message(role: Role, parts: Vec<Part>) -> Message {
         parts,
         model: None,
         usage: None,
+        time: None,
         finish_reason: None,
         error: None,
     }

@@ -74,6 +74,12 @@ impl Store {
         self.tell_changed(session);
     }
 
+    /// Whether a tool of the session waits for a person.
+    #[must_use]
+    pub fn is_waiting(&self, session: &str) -> bool {
+        self.shared.lock().waiting.contains(session)
+    }
+
     pub(super) fn tell_deleted(&self, session: &str) {
         let body = Body::SessionDeleted { session_id: session.to_owned() };
         self.shared.changes.announce(&passing(body));
@@ -86,7 +92,7 @@ impl Store {
             session_id: head.id,
             status: if running { "running" } else { "idle" }.to_owned(),
             title: head.title,
-            waiting: self.shared.lock().waiting.contains(session),
+            waiting: self.is_waiting(session),
         })
     }
 }

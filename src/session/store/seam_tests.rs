@@ -74,6 +74,7 @@ fn done() -> Body {
         message_id: "m".into(),
         finish_reason: FinishReason::Stop,
         usage: Usage::default(),
+        time: None,
     }
 }
 
