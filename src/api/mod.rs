@@ -27,6 +27,8 @@ use crate::percent;
 use crate::session::Sessions;
 
 use edge::{Edge, Verdict};
+#[cfg(fuzzing)]
+pub use ws::fuzz;
 
 /// Answers the requests of one server.
 pub struct Api {

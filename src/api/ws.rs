@@ -7,6 +7,8 @@
 //!
 //! The edge has checked host, origin and credentials before this is reached.
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod socket;
 mod talk;
 mod wire;

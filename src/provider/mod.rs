@@ -8,6 +8,8 @@ mod catalogue;
 mod decode;
 mod endpoint;
 mod failure;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod history;
 mod offline;
 mod openai;

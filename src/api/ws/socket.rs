@@ -44,6 +44,15 @@ pub(super) struct Limits {
     pub(super) write_time: Duration,
 }
 
+/// How the protocol is spoken: little is buffered, and messages are bounded.
+pub(super) fn protocol(message_bytes: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(4096)
+        .write_buffer_size(0)
+        .max_message_size(Some(message_bytes))
+        .max_frame_size(Some(message_bytes))
+}
+
 /// One connection.
 pub(super) struct Socket {
     web: WebSocket<Wire>,
@@ -76,11 +85,7 @@ impl Socket {
         end: Follower,
         waker: Arc<Waker>,
     ) -> io::Result<Self> {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(4096)
-            .write_buffer_size(0)
-            .max_message_size(Some(limits.message_bytes))
-            .max_frame_size(Some(limits.message_bytes));
+        let config = protocol(limits.message_bytes);
         let wire = Wire::new(upgraded)?;
         // The kernel ends a connection that stands still, too, without a word: here it comes last.
         let time = limits.write_time * 2 + LAST_CHANCE;
