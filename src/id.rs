@@ -3,6 +3,7 @@
 //! Thirty-six lower-case characters that sort by creation. The time in them never runs
 //! backwards, not even where the clock does.
 
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -86,6 +87,16 @@ pub fn random() -> u128 {
         log::error!("the system gave no randomness");
     }
     u128::from_ne_bytes(bytes)
+}
+
+/// 256 bits from the system's generator, for a key.
+///
+/// # Errors
+/// Where the system has no randomness: a key that can be guessed is worse than none.
+pub fn secret() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
 }
 
 fn encode(time: u64, random: u128) -> String {

@@ -9,6 +9,7 @@ pub mod config;
 
 pub mod http;
 pub mod api;
+pub mod web;
 pub mod session;
 pub mod agent;
 pub mod provider;

@@ -36,6 +36,16 @@ pub fn left_out(bytes: usize) -> String {
     format!("\n[… {bytes} bytes left out …]\n")
 }
 
+/// Bytes in hexadecimal digits, lower case.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// A Markdown fence that nothing in the text closes.
 #[must_use]
 pub fn fence(text: &str) -> String {

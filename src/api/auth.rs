@@ -1,5 +1,5 @@
-//! HTTP Basic credentials (RFC 7617), compared in constant time, and the wait after too many
-//! wrong ones.
+//! User and password, compared in constant time, and the wait after too many wrong ones. They come
+//! as HTTP Basic (RFC 7617), or once at sign-in, which a cookie then stands for.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::api::cookie::Cookies;
 use crate::api::forwarded::Client;
 use crate::config::Credentials;
 use crate::error::{Code, Problem};
@@ -25,6 +26,8 @@ const ADDRESSES: usize = 10_000;
 pub(super) struct Auth {
     user: [u8; 32],
     password: [u8; 32],
+    /// What stands for them once somebody has signed in.
+    pub(super) cookies: Cookies,
     /// Protects the counts of wrong passwords.
     failures: Mutex<HashMap<Client, Failures>>,
 }
@@ -35,10 +38,11 @@ struct Failures {
 }
 
 impl Auth {
-    pub(super) fn new(credentials: &Credentials) -> Self {
+    pub(super) fn new(credentials: &Credentials, cookies: Cookies) -> Self {
         Self {
             user: digest(credentials.user.as_bytes()),
             password: digest(credentials.password.as_bytes()),
+            cookies,
             failures: Mutex::default(),
         }
     }
@@ -61,6 +65,31 @@ impl Auth {
                  does; the user is `opencode` unless the server names another",
             ));
         };
+        self.guess(client, now, || self.matches(header))
+    }
+
+    /// Checks what somebody signs in with; without a user the server's own is meant.
+    ///
+    /// # Errors
+    /// As those of [`Auth::check`].
+    pub(super) fn sign_in(
+        &self,
+        user: Option<&str>,
+        password: &str,
+        client: Client,
+        now: Instant,
+    ) -> Result<(), Problem> {
+        let user = user.map_or(self.user, |user| digest(user.as_bytes()));
+        self.guess(client, now, || self.are(user, digest(password.as_bytes())))
+    }
+
+    /// Lets an address try once, unless it has to wait, and counts a failure.
+    fn guess(
+        &self,
+        client: Client,
+        now: Instant,
+        is_right: impl FnOnce() -> bool,
+    ) -> Result<(), Problem> {
         let client = block_of(client);
         if let Some(seconds) = self.must_wait(client, now) {
             let detail = format!(
@@ -69,7 +98,7 @@ impl Auth {
             );
             return Err(Problem::new(Code::TooManyAttempts, detail).retry_after(seconds));
         }
-        if self.matches(header) {
+        if is_right() {
             return Ok(());
         }
         self.count_failure(client, now);
@@ -87,10 +116,12 @@ impl Auth {
             Some(colon) => (&decoded[..colon], &decoded[colon + 1..]),
             None => (&decoded[..], &[][..]),
         };
+        self.are(digest(user), digest(password))
+    }
+
+    fn are(&self, user: [u8; 32], password: [u8; 32]) -> bool {
         // Both are compared, whole, whatever the first one gives.
-        let user = digest(user).ct_eq(&self.user);
-        let password = digest(password).ct_eq(&self.password);
-        bool::from(user & password)
+        bool::from(user.ct_eq(&self.user) & password.ct_eq(&self.password))
     }
 
     fn must_wait(&self, client: Client, now: Instant) -> Option<u64> {
@@ -138,7 +169,8 @@ mod tests {
     const HERE: Client = Client::At(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
 
     fn auth() -> Auth {
-        Auth::new(&Credentials { user: "opencode".into(), password: "pass:word".into() })
+        let credentials = Credentials { user: "opencode".into(), password: "pass:word".into() };
+        Auth::new(&credentials, Cookies::new(&[7; 32], &credentials, ""))
     }
 
     fn basic(text: &str) -> String {

@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::api::auth::Auth;
+use crate::api::cookie::{Cookies, Scope};
 use crate::api::forwarded::{self, Client};
 use crate::config::{self, Credentials};
 use crate::error::{Code, Problem};
 use crate::http::{Answer, Method, Request, Response};
+use crate::id;
 
 /// Methods that a listed origin may use.
 const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
@@ -42,6 +44,7 @@ impl Edge {
     pub(super) fn new(
         server: &config::Server,
         credentials: Option<&Credentials>,
+        key: &[u8; 32],
         insecure: bool,
     ) -> Self {
         let mut hosts: Vec<_> = server.allowed_hosts.iter().map(|h| h.to_lowercase()).collect();
@@ -50,7 +53,9 @@ impl Edge {
             hosts.push(server.mdns_domain.to_lowercase());
         }
         Self {
-            auth: credentials.map(Auth::new),
+            auth: credentials.map(|credentials| {
+                Auth::new(credentials, Cookies::new(key, credentials, &server.base_path))
+            }),
             insecure,
             cors: server.cors.clone(),
             hosts,
@@ -96,9 +101,11 @@ impl Edge {
         if self.check_origin(request, path)? {
             return Ok(Verdict::Answered(preflight(request)));
         }
-        if needs_credentials(path)
+        if needs_credentials(request.method(), path)
             && let Some(auth) = &self.auth
+            && !auth.cookies.know(fields(request, "cookie"), now())
         {
+            // A cookie that is no longer good is no failure.
             let header = request.header("authorization");
             auth.check(header, self.client(request), Instant::now())?;
         }
@@ -108,6 +115,43 @@ impl Edge {
             return Err(Problem::new(Code::NotFound, detail));
         }
         Ok(Verdict::Pass(self.base_path.len()))
+    }
+
+    /// Signs somebody in: the cookie's `Set-Cookie`. None where there is no password to know.
+    ///
+    /// # Errors
+    /// As those of [`Auth::check`].
+    pub(super) fn sign_in(
+        &self,
+        request: &Request<'_>,
+        user: Option<&str>,
+        password: &str,
+    ) -> Result<Option<String>, Problem> {
+        let Some(auth) = &self.auth else { return Ok(None) };
+        auth.sign_in(user, password, self.client(request), Instant::now())?;
+        Ok(Some(auth.cookies.give(self.scope(request), now())))
+    }
+
+    /// Signs out: the `Set-Cookie` that ends the cookie.
+    pub(super) fn sign_out(&self, request: &Request<'_>) -> Option<String> {
+        let auth = self.auth.as_ref()?;
+        Some(auth.cookies.take_back(self.scope(request)))
+    }
+
+    /// With which requests the browser is to send a cookie that it gets by this one. Only a
+    /// listed origin of another site has come so far, and a cookie of its own is all it can use.
+    fn scope(&self, request: &Request<'_>) -> Scope {
+        let told = fields(request, "x-forwarded-proto");
+        let is_https = forwarded::is_https(request.peer().ip(), &self.proxies, told);
+        let own = if is_https { Scope::OwnSecure } else { Scope::Own };
+        let Some(origin) = request.header("origin") else { return own };
+        let Some(("https", authority)) = origin.split_once("://") else { return own };
+        let host = request.host().map(host_name);
+        // A site is a scheme and a name, whatever the port. Where a proxy ends TLS unnamed, only
+        // the origin tells of https.
+        let is_own = is_same_origin(origin, request.host())
+            || (is_https && host == Some(host_name(authority)));
+        if is_own { own } else { Scope::Partitioned }
     }
 
     /// The path without the base path; `None` for one that is not below it.
@@ -192,7 +236,8 @@ impl Edge {
         added
     }
 
-    fn refusal(&self, request: &Request<'_>, problem: &Problem) -> Response {
+    /// A failure as a response; one for want of credentials says of which kind.
+    pub(super) fn refusal(&self, request: &Request<'_>, problem: &Problem) -> Response {
         let response = Response::problem(problem);
         if problem.code != Code::Unauthorized {
             return response;
@@ -216,7 +261,11 @@ impl Edge {
     }
 }
 
-fn needs_credentials(path: &str) -> bool {
+fn needs_credentials(method: &Method, path: &str) -> bool {
+    // Who signs in or out has none, or none that is good any more.
+    if path == "/api/login" && matches!(method, Method::Post | Method::Delete) {
+        return false;
+    }
     path == "/ws" || path == "/metrics" || path == "/api" || path.starts_with("/api/")
 }
 
@@ -231,6 +280,11 @@ fn check_content_type(request: &Request<'_>) -> Result<(), Problem> {
     }
     let detail = "send the body as JSON with `Content-Type: application/json`";
     Err(Problem::new(Code::NotJson, detail))
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    id::now_ms() / 1000
 }
 
 fn origin_refused(origin: &str) -> Problem {

@@ -38,6 +38,18 @@ pub(super) fn client<'a>(
     Client::At(client)
 }
 
+/// Whether a named proxy says that the client came by https; `fields` are the values of every
+/// `X-Forwarded-Proto`. The client's own word may stand first, and then misleads it alone.
+pub(super) fn is_https<'a>(
+    peer: IpAddr,
+    proxies: &[IpAddr],
+    fields: impl Iterator<Item = &'a str>,
+) -> bool {
+    let mut schemes = fields.flat_map(|value| value.split(','));
+    proxies.contains(&peer.to_canonical())
+        && schemes.next().is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+}
+
 /// An address, with or without a port.
 fn address(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
@@ -83,5 +95,16 @@ mod tests {
             assert_eq!(client_of("127.0.0.1", fields), Client::Unknown, "{fields:?}");
         }
         assert_eq!(client_of("10.0.0.9", &["127.0.0.1"]), Client::Unknown, "the proxy's loopback");
+    }
+
+    #[test]
+    fn a_named_proxy_alone_tells_of_https() {
+        let told = |peer: &str, fields: &[&str]| {
+            is_https(ip(peer), &[ip("127.0.0.1")], fields.iter().copied())
+        };
+        assert!(told("127.0.0.1", &["https"]) && told("127.0.0.1", &["HTTPS, http"]));
+        assert!(told("::ffff:127.0.0.1", &["https", "http"]));
+        assert!(!told("127.0.0.1", &["http, https"]) && !told("127.0.0.1", &[]));
+        assert!(!told("192.0.2.1", &["https"]));
     }
 }

@@ -8,11 +8,13 @@
 
 mod auth;
 mod chat;
+mod cookie;
 mod edge;
 mod events;
 mod fields;
 mod forwarded;
 mod info;
+mod login;
 mod openapi;
 mod sessions;
 mod ws;
@@ -25,6 +27,7 @@ use crate::error::{Code, Problem};
 use crate::http::{self, Answer, Gauge, Method, Request, Response};
 use crate::percent;
 use crate::session::Sessions;
+use crate::web;
 
 use edge::{Edge, Verdict};
 #[cfg(fuzzing)]
@@ -37,6 +40,7 @@ pub struct Api {
     server: config::Server,
     connections: Arc<Gauge>,
     has_password: bool,
+    has_page: bool,
     started: Instant,
 }
 
@@ -46,6 +50,10 @@ pub struct Facts {
     pub server: config::Server,
     /// User and password, when one is set.
     pub credentials: Option<Credentials>,
+    /// The secret that signs cookies.
+    pub cookie_key: [u8; 32],
+    /// Whether the web page is served too.
+    pub page: bool,
     /// Whether other machines are served without a password.
     pub insecure: bool,
     /// The count of open connections.
@@ -89,6 +97,8 @@ const ROUTES: &[Route] = &[
     Route { method: Method::Get, path: "/api/agents", handler: info::agents },
     Route { method: Method::Get, path: "/api/files", handler: info::files },
     Route { method: Method::Get, path: "/api/openapi.json", handler: openapi::document },
+    Route { method: Method::Post, path: "/api/login", handler: login::sign_in },
+    Route { method: Method::Delete, path: "/api/login", handler: login::sign_out },
     Route { method: Method::Get, path: "/ws", handler: ws::open },
 ];
 
@@ -97,13 +107,15 @@ impl Api {
     #[must_use]
     pub fn new(sessions: Arc<Sessions>, facts: Facts) -> Self {
         let has_password = facts.credentials.is_some();
-        let edge = Edge::new(&facts.server, facts.credentials.as_ref(), facts.insecure);
+        let credentials = facts.credentials.as_ref();
+        let edge = Edge::new(&facts.server, credentials, &facts.cookie_key, facts.insecure);
         Self {
             sessions,
             edge,
             server: facts.server,
             connections: facts.connections,
             has_password,
+            has_page: facts.page,
             started: Instant::now(),
         }
     }
@@ -111,9 +123,15 @@ impl Api {
     /// Answers by the table; `start` is where the path begins below the base path.
     fn route(&self, request: &mut Request<'_>, start: usize) -> Result<Answer, Problem> {
         let path = match request.path().get(start..) {
+            None | Some("") if self.has_page && start > 0 => {
+                return Ok(Answer::Full(web::to_slash(&self.server.base_path)));
+            }
             None | Some("") => "/",
             Some(path) => path,
         };
+        if self.has_page && !is_of_api(path) {
+            return Ok(Answer::Full(web::answer(request, path)));
+        }
         let method = match request.method() {
             Method::Head => &Method::Get,
             other => other,
@@ -156,7 +174,7 @@ impl http::Service for Api {
         let answer = match self.edge.check(request) {
             Verdict::Pass(start) => self
                 .route(request, start)
-                .unwrap_or_else(|problem| Answer::Full(Response::problem(&problem))),
+                .unwrap_or_else(|problem| Answer::Full(self.edge.refusal(request, &problem))),
             Verdict::Answered(response) => Answer::Full(response),
         };
         self.edge.dress(request, answer)
@@ -165,6 +183,11 @@ impl http::Service for Api {
     fn refused(&self, request: &Request<'_>, problem: &Problem) -> Response {
         self.edge.dress_response(request, Response::problem(problem))
     }
+}
+
+/// Whether programs ask for this path. All else is the page's, where there is one.
+fn is_of_api(path: &str) -> bool {
+    matches!(path, "/api" | "/ws" | "/metrics") || path.starts_with("/api/")
 }
 
 /// The parameter of a path that matches a pattern; empty for a pattern without one.

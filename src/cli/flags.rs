@@ -65,24 +65,10 @@ const LIST: &[Flag] = &[
     HELP,
 ];
 
-/// One of the lists that the API has too.
-const fn list(name: &'static str, summary: &'static str) -> Command {
-    Command { name, usage: "[OPTIONS]", summary, details: "", flags: LIST, takes_words: false }
-}
-
-/// All commands, in the order of the help.
-pub(super) const COMMANDS: &[Command] = &[
-    Command {
-        name: "serve",
-        usage: "[OPTIONS]",
-        summary: "Start the API server",
-        details: "The first line on standard output is `opencode server listening on URL`.\n\
-            Set OPENCODE_SERVER_PASSWORD (or OPENCODE_SERVER_PASSWORD_FILE) to require HTTP \
-            Basic\ncredentials; the user is `opencode` or OPENCODE_SERVER_USERNAME. Without a \
-            password only\nthis machine is served.\n\
-            Settings come from the `server` section of opencode.json; flags and environment go \
-            first.",
-        flags: &[
+/// What both kinds of server take, and what one of them takes beside it.
+macro_rules! server_flags {
+    ($($more:expr),*) => {
+        &[
             flag("port", Some("N"), Some("OPENCODE_PORT"), "TCP port, 0 for a free one (4096)"),
             flag(
                 "hostname",
@@ -116,8 +102,40 @@ pub(super) const COMMANDS: &[Command] = &[
                 Some("OPENCODE_INSECURE"),
                 "Serve other machines without a password",
             ),
+            $($more,)*
             HELP,
-        ],
+        ]
+    };
+}
+
+/// One of the lists that the API has too.
+const fn list(name: &'static str, summary: &'static str) -> Command {
+    Command { name, usage: "[OPTIONS]", summary, details: "", flags: LIST, takes_words: false }
+}
+
+/// All commands, in the order of the help.
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "serve",
+        usage: "[OPTIONS]",
+        summary: "Start the API server",
+        details: "The first line on standard output is `opencode server listening on URL`.\n\
+            Set OPENCODE_SERVER_PASSWORD (or OPENCODE_SERVER_PASSWORD_FILE) to require HTTP \
+            Basic\ncredentials; the user is `opencode` or OPENCODE_SERVER_USERNAME. Without a \
+            password only\nthis machine is served.\n\
+            Settings come from the `server` section of opencode.json; flags and environment go \
+            first.",
+        flags: server_flags!(),
+        takes_words: false,
+    },
+    Command {
+        name: "web",
+        usage: "[OPTIONS]",
+        summary: "Start the API server with the web page, and open a browser on it",
+        details: "The first line on standard output is `opencode server listening on URL`; the \
+            page is at that URL.\nA browser is opened only from a terminal with a display, by \
+            BROWSER or xdg-open.\nAll else is as with `opencode serve`.",
+        flags: server_flags!(flag("no-open", None, None, "Open no browser")),
         takes_words: false,
     },
     Command {

@@ -1,5 +1,6 @@
 //! The command line: which command was meant, and what its end means for a script.
 
+mod browser;
 mod exit;
 mod flags;
 mod help;
@@ -25,8 +26,7 @@ use crate::text;
 use flags::Typed;
 
 /// Commands of a later version, so that nobody thinks they were mistyped.
-const LATER: [&str; 7] =
-    ["web", "attach", "discover", "sessions", "trust", "config", "completions"];
+const LATER: [&str; 6] = ["attach", "discover", "sessions", "trust", "config", "completions"];
 
 /// Runs the program with its arguments, without its own name.
 #[must_use]
@@ -71,6 +71,7 @@ fn run(args: impl IntoIterator<Item = OsString>, env: &Env) -> Result<Exit, Fail
     }
     match command.name {
         "serve" => serve::serve(&typed, env),
+        "web" => serve::web(&typed, env),
         "run" => run::run(&typed, env),
         "status" => status::status(&typed, env),
         "models" | "providers" | "agents" => lists::list(command.name, &typed, env),

@@ -10,6 +10,7 @@ use crate::config::{self, Config, Env, ServerFlags};
 use crate::provider::Catalogue;
 use crate::session::Bounds;
 use crate::session::store::{Store, StoreError};
+use crate::text::hex;
 
 /// The project directory that flags and environment name, absolute, symlinks resolved.
 pub(super) fn directory(typed: &Typed, env: &Env) -> Result<PathBuf, Failure> {
@@ -52,8 +53,7 @@ pub(super) fn store_folder(env: &Env, directory: &Path) -> Option<PathBuf> {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let name: String = name.unwrap_or_default().chars().take(64).map(plain).collect();
     let digest = Sha256::digest(directory.as_os_str().as_encoded_bytes());
-    let digest =
-        digest.iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let digest = hex(&digest[..8]);
     Some(config::data_dir(env)?.join("projects").join(format!("{name}-{digest}")))
 }
 

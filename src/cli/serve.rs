@@ -1,4 +1,4 @@
-//! `opencode serve`: binds, says so, serves until a signal.
+//! `opencode serve` and `opencode web`: binds, says so, serves until a signal.
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -11,9 +11,10 @@ use signal_hook::iterator::Signals;
 use crate::api::{Api, Facts};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
-use crate::cli::project;
+use crate::cli::{browser, project};
 use crate::config::{self, Config, Env, ServerFlags};
 use crate::http::Server;
+use crate::id;
 use crate::os;
 use crate::session::Sessions;
 use crate::session::store::ServerLock;
@@ -22,12 +23,32 @@ use crate::tool;
 /// What is left after the turns have ended: answers being written.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
+/// The API alone.
 pub(super) fn serve(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
+    start(typed, env, Page::None)
+}
+
+/// The API and the page.
+pub(super) fn web(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
+    let opens = typed.switch("no-open")? != Some(true);
+    start(typed, env, if opens { Page::Opened } else { Page::Served })
+}
+
+/// What becomes of the web page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Page {
+    /// There is none.
+    None,
+    /// It is there.
+    Served,
+    /// It is there, and a browser is sent to it.
+    Opened,
+}
+
+fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
     crate::cli::log::start(log::LevelFilter::Info);
     os::protect_environment();
     let descriptors = os::raise_descriptor_limit();
-    tool::adopt_orphans();
-    tool::kill_orphans();
     let directory = project::directory(typed, env)?;
     let mut config = project::configure(&directory, env, flags(typed)?)?;
     let credentials =
@@ -55,22 +76,35 @@ pub(super) fn serve(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     let facts = Facts {
         server: config.server.clone(),
         credentials,
+        cookie_key: cookie_key(lock.as_ref())?,
+        page: page != Page::None,
         insecure,
         connections: server.connections(),
     };
     let api = Arc::new(Api::new(Arc::clone(&sessions), facts));
     let signals = Signals::new([SIGTERM, SIGINT, SIGCHLD])
         .map_err(|error| Failure::new(Exit::Failed, format!("signals: {error}")))?;
-    let running = server
-        .start(api)
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot accept: {error}")))?;
     let url = url(&config.server.hostname, address);
     if let Some(lock) = &mut lock
         && let Err(error) = lock.announce(&url)
     {
         log::warn!("a second server will not know this one's address: {error}");
     }
+    // Who connects from here on waits in the socket's queue for a moment.
     announce(&url);
+    let page_url = page_url(&config, address);
+    if page != Page::None && !config.server.base_path.is_empty() {
+        log::info!("the page is at {page_url}");
+    }
+    if page == Page::Opened {
+        // What it starts must not come to this process as its orphans do from the next line on.
+        browser::open(&page_url, env, &config.used_env);
+    }
+    tool::adopt_orphans();
+    tool::kill_orphans();
+    let running = server
+        .start(api)
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot accept: {error}")))?;
     let grace = config.server.limits.stop_time;
     until_signalled(signals, &sessions, grace);
     tool::kill_adopted();
@@ -118,6 +152,25 @@ fn claim(folder: &std::path::Path, directory: &std::path::Path) -> Result<Server
         let text = format!("{error} ({}): use it, or stop it first", directory.display());
         Failure::new(Exit::Failed, text)
     })
+}
+
+/// The secret that signs cookies: kept with the sessions, or else as long as this process.
+fn cookie_key(lock: Option<&ServerLock>) -> Result<[u8; 32], Failure> {
+    match lock.map(ServerLock::key) {
+        Some(Ok(key)) => return Ok(key),
+        Some(Err(error)) => log::warn!("who signs in has to do so again after a restart: {error}"),
+        None => {}
+    }
+    id::secret().map_err(|error| Failure::new(Exit::Failed, format!("no randomness: {error}")))
+}
+
+/// Where a browser on this machine finds the page.
+fn page_url(config: &Config, address: SocketAddr) -> String {
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => "localhost".to_owned(),
+        _ => config.server.hostname.clone(),
+    };
+    format!("{}{}/", url(&host, address), config.server.base_path)
 }
 
 fn url(hostname: &str, address: SocketAddr) -> String {

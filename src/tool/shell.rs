@@ -8,11 +8,7 @@ pub(super) fn shell(line: &str, directory: &Path, hidden: &[String]) -> Command 
     let bash = Path::new("/bin/bash");
     let mut command = Command::new(if bash.exists() { bash } else { Path::new("/bin/sh") });
     command.arg("-c").arg(line).current_dir(directory).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if is_secret(&name.to_string_lossy(), hidden) {
-            command.env_remove(name);
-        }
-    }
+    hide_secrets(&mut command, hidden);
     // Nothing may wait for a key or a password that nobody can type.
     command
         .env("PWD", directory)
@@ -22,6 +18,15 @@ pub(super) fn shell(line: &str, directory: &Path, hidden: &[String]) -> Command 
         .env("TERM", "dumb")
         .env("NO_COLOR", "1");
     command
+}
+
+/// Takes out of a command's environment what no child process may see, and the names in `hidden`.
+pub fn hide_secrets(command: &mut Command, hidden: &[String]) {
+    for (name, _) in std::env::vars_os() {
+        if is_secret(&name.to_string_lossy(), hidden) {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// Whether a child process must not see a name of the environment.

@@ -113,6 +113,13 @@ impl World {
         self.started(command)
     }
 
+    /// Starts a server with the page on a free port, with further flags.
+    pub(crate) fn web_with(self, flags: &[&str]) -> Serving {
+        let args = [&["web", "--no-open", "--port", "0"], flags].concat();
+        let command = self.command(&args);
+        self.started(command)
+    }
+
     /// Starts a server through another program; a script for a shell comes before the server.
     pub(crate) fn serve_through(self, program: &[&str], script: &str) -> Serving {
         let server = self.command(&["serve", "--port", "0"]);

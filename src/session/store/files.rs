@@ -3,6 +3,7 @@
 //! ```text
 //! format          the version of all this
 //! server          locked by the project's server; holds its address
+//! key             32 random bytes, with which the project's server signs
 //! sessions/ID.log append-only, see `record`
 //! sessions/ID.head, ID.title   what a list shows: a copy of what the log tells, and the name
 //!                              that a person gave
@@ -61,6 +62,7 @@ struct Counted {
 #[derive(Debug)]
 pub struct ServerLock {
     file: File,
+    root: PathBuf,
 }
 
 impl Files {
@@ -497,7 +499,7 @@ impl ServerLock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 remove_unfinished(&root.join("sessions"));
-                Ok(Self { file })
+                Ok(Self { file, root: root.to_owned() })
             }
             Err(Errno::WOULDBLOCK) => {
                 let mut address = String::new();
@@ -506,6 +508,24 @@ impl ServerLock {
             }
             Err(error) => Err(io::Error::from(error).into()),
         }
+    }
+
+    /// The secret of this project's servers: made by the first one, and the same after a restart.
+    pub fn key(&self) -> io::Result<[u8; 32]> {
+        let path = self.root.join("key");
+        match fs::read(&path) {
+            Ok(bytes) => {
+                if let Ok(key) = bytes.try_into() {
+                    return Ok(key);
+                }
+                log::warn!("the key of cookies was damaged: who had signed in must do so again");
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let key = id::secret()?;
+        replace(&path, &key, true)?;
+        Ok(key)
     }
 
     /// Tells the address for whoever finds the project taken.
