@@ -119,6 +119,8 @@ pub struct Limits {
     pub head_time: Duration,
     /// Bytes of a request body (`bodyBytes`).
     pub body_bytes: usize,
+    /// Bytes that all request bodies take together while they are read (`bodiesBytes`).
+    pub bodies_bytes: usize,
     /// Whole time for a request body to arrive (`bodySeconds`).
     pub body_time: Duration,
     /// Time a write may stand still (`writeSeconds`).
@@ -149,6 +151,7 @@ impl Default for Limits {
             head_bytes: 32 * 1024,
             head_time: Duration::from_secs(10),
             body_bytes: 8 * 1024 * 1024,
+            bodies_bytes: 64 * 1024 * 1024,
             body_time: Duration::from_secs(30),
             write_time: Duration::from_secs(30),
             idle_time: Duration::from_secs(60),

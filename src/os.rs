@@ -206,9 +206,37 @@ pub fn raise_descriptor_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(1024)
 }
 
+/// The bytes of memory this process may use: the machine's, or what its control group allows
+/// (cgroup v2, `memory.max`). `None` where nothing tells.
+#[must_use]
+pub fn memory() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let machine = read("/proc/meminfo").and_then(|text| {
+        let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        kilobytes.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kb| kb * 1024)
+    });
+    let group = read("/proc/self/cgroup").and_then(|text| {
+        let group = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+        read(&format!("/sys/fs/cgroup{}/memory.max", group.trim_end_matches('/')))
+            .or_else(|| read("/sys/fs/cgroup/memory.max"))?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    match (machine, group) {
+        (Some(machine), Some(group)) => Some(machine.min(group)),
+        (machine, group) => machine.or(group),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_has_memory() {
+        assert!(memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
 
     #[test]
     fn a_released_stack_keeps_what_its_thread_uses() {

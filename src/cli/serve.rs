@@ -12,7 +12,7 @@ use crate::api::{Api, Facts};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::{browser, project};
-use crate::config::{self, Config, Env, ServerFlags};
+use crate::config::{self, Config, Env, Limits, ServerFlags};
 use crate::http::Server;
 use crate::id;
 use crate::os;
@@ -20,6 +20,9 @@ use crate::session::Sessions;
 use crate::session::store::ServerLock;
 use crate::tool;
 
+/// Memory there must be for each connection that is taken: about twice what one takes that runs
+/// a turn.
+const CONNECTION_BYTES: u64 = 64 * 1024;
 /// What is left after the turns have ended: answers being written.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
@@ -65,9 +68,7 @@ fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
     };
     let engine = Arc::new(project::engine(&config, env, directory)?);
     let sessions = Arc::new(Sessions::new(engine, store, project::bounds(&config)));
-    // A connection that runs a turn holds a socket, a wake-up and a provider's socket.
-    let most = usize::try_from(descriptors / 3).unwrap_or(usize::MAX).max(8);
-    config.server.limits.connections = config.server.limits.connections.min(most);
+    fit(&mut config.server.limits, descriptors);
 
     let server = bind(&config)?;
     let address = server.address();
@@ -115,6 +116,22 @@ fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
     drop(lock);
     log::info!("stopped");
     Ok(Exit::Ok)
+}
+
+/// Lowers what may be taken at once to what this machine has.
+fn fit(limits: &mut Limits, descriptors: u64) {
+    // A connection that runs a turn holds a socket, a wake-up and a provider's socket.
+    let mut most = descriptors / 3;
+    if let Some(memory) = os::memory() {
+        most = most.min(memory / CONNECTION_BYTES);
+        let bodies = usize::try_from(memory / 4).unwrap_or(usize::MAX);
+        limits.bodies_bytes = limits.bodies_bytes.min(bodies);
+    }
+    let most = usize::try_from(most).unwrap_or(usize::MAX).max(8);
+    if most < limits.connections {
+        log::info!("{most} connections at once are taken here, not {}", limits.connections);
+        limits.connections = most;
+    }
 }
 
 /// The flags that override the `server` section.

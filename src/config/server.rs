@@ -27,6 +27,7 @@ const LIMITS: &[&str] = &[
     "headBytes",
     "headSeconds",
     "bodyBytes",
+    "bodiesBytes",
     "bodySeconds",
     "writeSeconds",
     "idleSeconds",
@@ -73,6 +74,7 @@ pub(super) fn defaults() -> Value {
             "headBytes": limits.head_bytes,
             "headSeconds": seconds(limits.head_time),
             "bodyBytes": limits.body_bytes,
+            "bodiesBytes": limits.bodies_bytes,
             "bodySeconds": seconds(limits.body_time),
             "writeSeconds": seconds(limits.write_time),
             "idleSeconds": seconds(limits.idle_time),
@@ -174,6 +176,7 @@ fn limits(section: &Section<'_>, limits: &mut Limits, report: &mut Report) {
     for (key, count) in [
         ("headBytes", &mut limits.head_bytes),
         ("bodyBytes", &mut limits.body_bytes),
+        ("bodiesBytes", &mut limits.bodies_bytes),
         ("connections", &mut limits.connections),
         ("turns", &mut limits.turns),
     ] {

@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use super::budget::Budget;
 use super::head::{Expectation, Framing, Head, is_token};
 use super::input::{Input, Wait};
 use crate::config::Limits;
@@ -12,6 +13,10 @@ use crate::error::{Code, Problem};
 
 /// Bytes of chunk extensions and trailers in one body. Both are read past: nothing uses them.
 const EXTRAS: usize = 16 * 1024;
+/// Room that is made for a body before it comes.
+const EARLY: usize = 16 * 1024;
+/// Seconds after which a client should try again that found too many bodies under way.
+const RETRY: u64 = 1;
 /// Bytes of a body nobody asked for that are read past, so that the connection can go on.
 const UNREAD: usize = 64 * 1024;
 /// The time that may take.
@@ -170,25 +175,42 @@ impl Body {
     }
 
     /// Reads all of it.
-    pub(super) fn read(&mut self, input: &mut Input, limits: &Limits) -> Result<Vec<u8>, Problem> {
+    pub(super) fn read(
+        &mut self,
+        input: &mut Input,
+        limits: &Limits,
+        bodies: &Budget,
+    ) -> Result<Vec<u8>, Problem> {
         if self.broken {
             return Err(bad("The body could not be read."));
         }
         let result = match self.refusal(limits) {
             Some(problem) => Err(problem),
-            None => self.read_within(input, limits),
+            None => self.read_within(input, limits, bodies),
         };
+        input.link().has_request();
         self.broken = result.is_err();
         result
     }
 
-    fn read_within(&mut self, input: &mut Input, limits: &Limits) -> Result<Vec<u8>, Problem> {
+    fn read_within(
+        &mut self,
+        input: &mut Input,
+        limits: &Limits,
+        bodies: &Budget,
+    ) -> Result<Vec<u8>, Problem> {
         let declared = self.decoder.declared().unwrap_or(0);
-        let mut body = Vec::with_capacity((declared as usize).min(64 * 1024));
+        let mut body = Vec::with_capacity((declared as usize).min(EARLY));
+        let mut share = bodies.share();
         let mut deadline = None;
         loop {
             let taken = self.decoder.decode(input.bytes(), &mut body, limits.body_bytes)?;
             input.consume(taken);
+            if !share.grow_to(body.capacity()) {
+                let detail = "As many large requests are being read as this server takes. Try \
+                              again shortly.";
+                return Err(Problem::new(Code::AtCapacity, detail).retry_after(RETRY));
+            }
             if self.decoder.is_done() {
                 return Ok(body);
             }

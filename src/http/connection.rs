@@ -98,6 +98,7 @@ impl Connection {
         let (most, time) = (limits.head_bytes, limits.head_time);
         let mut deadline = None;
         let mut scan = Scan::default();
+        self.seat.link.awaits();
         loop {
             if deadline.is_none() && !self.input.bytes().is_empty() {
                 deadline = Some(Instant::now() + time);
@@ -170,7 +171,11 @@ impl Connection {
             peer: self.seat.peer,
         };
         let mut body = Body::new(head);
+        if body.is_done() {
+            self.seat.link.has_request();
+        }
         let (answer, sound) = self.ask(head, &mut body);
+        self.seat.link.has_request();
         let keep =
             sound && head.keep_alive && body.allows_another() && !self.seat.shared.is_stopping();
         let (status, bytes, keep) = match answer {
@@ -219,6 +224,7 @@ impl Connection {
             body,
             input: &mut self.input,
             limits: &shared.limits,
+            bodies: &shared.bodies,
             peer: self.seat.peer,
             local: self.local,
             id: shared.next_request(),

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::server::Link;
+use super::links::Link;
 
 /// The buffer of a connection at rest.
 const SMALL: usize = 4 * 1024;
@@ -41,6 +41,11 @@ impl Input {
 
     pub(super) fn stream(&self) -> &TcpStream {
         &self.link.stream
+    }
+
+    /// The connection's place.
+    pub(super) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// What has come and is not consumed.

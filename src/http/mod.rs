@@ -7,10 +7,12 @@
 
 mod accept;
 pub mod body;
+mod budget;
 mod connection;
 mod events;
 pub mod head;
 mod input;
+mod links;
 mod pool;
 mod request;
 mod response;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use tiny_http::Method;
 
 use super::body::Body;
+use super::budget::Budget;
 use super::head::{Head, Version};
 use super::input::Input;
-use super::server::Link;
+use super::links::Link;
 use crate::config::Limits;
 use crate::error::Problem;
 
@@ -20,6 +21,7 @@ pub struct Request<'a> {
     pub(super) body: &'a mut Body,
     pub(super) input: &'a mut Input,
     pub(super) limits: &'a Limits,
+    pub(super) bodies: &'a Budget,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) id: u64,
@@ -93,7 +95,7 @@ impl Request<'_> {
     /// the client waits for it. A second call gives an empty body. After a failure the
     /// connection is closed behind the answer.
     pub fn body(&mut self) -> Result<Vec<u8>, Problem> {
-        self.body.read(self.input, self.limits)
+        self.body.read(self.input, self.limits, self.bodies)
     }
 
     /// The connection, to watch for the client's departure.

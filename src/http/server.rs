@@ -1,15 +1,16 @@
 //! Listening and stopping, and what the connections of one server share.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::Service;
 use super::accept::Acceptor;
+use super::budget::Budget;
+use super::links::{Link, Links};
 use super::pool::Pool;
 use crate::config::Limits;
 use crate::os::Waker;
@@ -58,12 +59,12 @@ impl Server {
     pub fn start(self, service: Arc<dyn Service>) -> io::Result<Running> {
         let shared = Arc::new(Shared {
             service,
+            links: Links::new(self.limits.connections, self.connections),
+            // A vector that grows takes up to twice what is in it.
+            bodies: Budget::new(self.limits.bodies_bytes.max(2 * self.limits.body_bytes)),
             limits: self.limits,
-            connections: self.connections,
             stopping: AtomicBool::new(false),
             requests: AtomicU64::new(0),
-            links: Mutex::default(),
-            emptied: Condvar::new(),
         });
         let waker = Arc::new(Waker::new()?);
         let acceptor = Acceptor::new(self.listener, shared.clone(), waker.clone())?;
@@ -101,11 +102,11 @@ impl Running {
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.waker.wake();
         let pool = accept.join();
-        self.shared.shut(|link| link.idle.load(Ordering::SeqCst));
-        if self.shared.wait_for_end(grace) > 0 {
-            self.shared.shut(|_| true);
+        self.shared.links.shut(|link| link.idle.load(Ordering::SeqCst));
+        if self.shared.links.wait_for_end(grace) > 0 {
+            self.shared.links.shut(|_| true);
         }
-        let left = self.shared.wait_for_end(LAST_MOMENT);
+        let left = self.shared.links.wait_for_end(LAST_MOMENT);
         if let Ok(pool) = pool {
             pool.end(left == 0);
         }
@@ -129,19 +130,21 @@ impl Gauge {
     pub fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
+
+    pub(super) fn set(&self, count: usize) {
+        self.0.store(count, Ordering::Relaxed);
+    }
 }
 
 /// What the connections of one server share.
 pub(super) struct Shared {
     pub(super) service: Arc<dyn Service>,
     pub(super) limits: Limits,
-    pub(super) connections: Arc<Gauge>,
+    pub(super) links: Links,
+    /// What all bodies that are being read may take.
+    pub(super) bodies: Budget,
     stopping: AtomicBool,
     requests: AtomicU64,
-    /// The open connections, so that stopping can shut them.
-    links: Mutex<HashMap<u64, Arc<Link>>>,
-    /// The last of them is gone.
-    emptied: Condvar,
 }
 
 impl Shared {
@@ -153,31 +156,6 @@ impl Shared {
     pub(super) fn next_request(&self) -> u64 {
         self.requests.fetch_add(1, Ordering::Relaxed)
     }
-
-    fn links(&self) -> MutexGuard<'_, HashMap<u64, Arc<Link>>> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Shuts the sockets of those connections, which ends whatever waits on them.
-    fn shut(&self, which: impl Fn(&Link) -> bool) {
-        for link in self.links().values().filter(|link| which(link)) {
-            let _ = link.stream.shutdown(std::net::Shutdown::Both);
-        }
-    }
-
-    /// Waits until no connection is left, and tells how many are when the time is over.
-    fn wait_for_end(&self, time: Duration) -> usize {
-        let links = self.links();
-        let waited = self.emptied.wait_timeout_while(links, time, |links| !links.is_empty());
-        waited.unwrap_or_else(PoisonError::into_inner).0.len()
-    }
-}
-
-/// The socket of one connection.
-pub(super) struct Link {
-    pub(super) stream: TcpStream,
-    /// No request is under way, so stopping may shut the socket.
-    pub(super) idle: AtomicBool,
 }
 
 /// A connection's place among those allowed at once, given back on drop.
@@ -189,32 +167,22 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Takes a place, or gives the socket back when there is none. Only the accept thread calls
-    /// this, so nobody can take the place between the look and the step.
+    /// Takes a place, or gives the socket back when there is none.
     pub(super) fn take(
         shared: &Arc<Shared>,
         stream: TcpStream,
         peer: SocketAddr,
         id: u64,
     ) -> Result<Self, TcpStream> {
-        if shared.connections.get() >= shared.limits.connections {
-            return Err(stream);
-        }
-        shared.connections.0.fetch_add(1, Ordering::Relaxed);
-        let link = Arc::new(Link { stream, idle: AtomicBool::new(true) });
-        shared.links().insert(id, link.clone());
-        Ok(Self { shared: shared.clone(), link, peer: canonical(peer), id })
+        let peer = canonical(peer);
+        let link = shared.links.add(id, stream, peer)?;
+        Ok(Self { shared: shared.clone(), link, peer, id })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut links = self.shared.links();
-        links.remove(&self.id);
-        self.shared.connections.0.fetch_sub(1, Ordering::Relaxed);
-        if links.is_empty() {
-            self.shared.emptied.notify_all();
-        }
+        self.shared.links.remove(self.id);
     }
 }
 

@@ -184,33 +184,6 @@ fn the_deepest_json_fits_the_stack_of_a_connection() {
 }
 
 #[test]
-fn beyond_the_limit_a_connection_is_told_so() {
-    let site = Site::start(Limits { connections: 2, ..Limits::default() });
-    let mut clients = [site.connect(), site.connect()];
-    for client in &mut clients {
-        client.send("GET /in HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(client.reply().body, b"/in");
-    }
-    for _ in 0..100 {
-        let mut client = site.connect();
-        client.send("GET /out HTTP/1.1\r\nHost: a\r\n\r\n");
-        let reply = client.reply();
-        assert_eq!((reply.status, reply.code().as_str()), (503, "at-capacity"));
-        assert_eq!(
-            (reply.field("Retry-After"), reply.field("Connection")),
-            (Some("1"), Some("close"))
-        );
-        assert_eq!(client.rest(), b"");
-    }
-    let [mut first, mut second] = clients;
-    first.send("GET /still HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert_eq!(first.reply().body, b"/still");
-    second.send("GET /still HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(second.reply().body, b"/still");
-    site.assert_ends();
-}
-
-#[test]
 fn stopping_lets_requests_end_and_closes_the_idle() {
     let site = Site::start(Limits::default());
     let (mut idle, mut fresh, mut busy) = (site.connect(), site.connect(), site.connect());

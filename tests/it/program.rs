@@ -355,7 +355,7 @@ impl Drop for Serving {
 
 /// Waits until something holds; fails after a while.
 #[track_caller]
-pub(crate) fn await_that(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + PATIENCE;
     while !holds() {
         assert!(std::time::Instant::now() < end, "it never came that {what}");

@@ -11,6 +11,8 @@ use opencode::error::Problem;
 use opencode::http::{Answer, Request, Response, Running, Server, Service};
 use serde_json::{Value, json};
 
+use crate::program::await_that;
+
 /// No test waits longer than this for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -132,6 +134,18 @@ impl Site {
         Client::connect(self.running.address())
     }
 
+    /// Connects from one of this machine's own addresses.
+    pub(crate) fn connect_from(&self, source: &str) -> Client {
+        Client::connect_from(source, self.running.address())
+    }
+
+    /// Waits until a path was asked for so many times.
+    pub(crate) fn await_seen(&self, path: &str, count: usize) {
+        await_that("the requests arrive", || {
+            self.service.seen.lock().unwrap().iter().filter(|seen| *seen == path).count() >= count
+        });
+    }
+
     /// Asks on a new connection and reads the answer.
     pub(crate) fn ask(&self, request: &str) -> Reply {
         let mut client = self.connect();
@@ -187,7 +201,19 @@ impl Reply {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::of(TcpStream::connect(address).unwrap())
+    }
+
+    /// Connects from a loopback address other than the usual one.
+    pub(crate) fn connect_from(source: &str, address: SocketAddr) -> Self {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddr::new(source.parse().unwrap(), 0)).unwrap();
+        connect(&socket, &address).unwrap();
+        Self::of(socket.into())
+    }
+
+    fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -203,6 +229,14 @@ impl Client {
         let _ = self.stream.write_all(bytes.as_ref());
     }
 
+    /// Whether something can be read now.
+    pub(crate) fn has_come(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        peeked.is_ok()
+    }
+
     /// One more read; 0 is the end of the connection, a reset too.
     pub(crate) fn more(&mut self) -> usize {
         let mut buffer = [0; 16 * 1024];
@@ -215,6 +249,11 @@ impl Client {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.more(),
             Err(error) => panic!("nothing came: {error}; before it {:?}", self.text()),
         }
+    }
+
+    /// Forgets what came and was not taken.
+    pub(crate) fn forget(&mut self) {
+        self.came.clear();
     }
 
     fn text(&self) -> String {
