@@ -21,8 +21,8 @@ use crate::cli::{input, project};
 use crate::client::{ClientError, Remote, Target};
 use crate::config::{Env, ServerFlags};
 use crate::event::Body;
-use crate::os;
 use crate::session::{Next, Prompt, Sessions};
+use crate::tool;
 
 /// How long a server may take to hear that an interrupted turn is to stop.
 const ABORT_TIME: Duration = Duration::from_secs(2);
@@ -223,9 +223,9 @@ fn in_process(
     stop: &Stop,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    os::protect_environment();
     let directory = project::directory(typed, env)?;
     let config = project::configure(&directory, env, ServerFlags::default())?;
+    tool::protect_environment(&config.used_env);
     for warning in &config.warnings {
         tell(warning);
     }

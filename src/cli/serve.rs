@@ -50,10 +50,10 @@ enum Page {
 
 fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
     crate::cli::log::start(log::LevelFilter::Info);
-    os::protect_environment();
     let descriptors = os::raise_descriptor_limit();
     let directory = project::directory(typed, env)?;
     let mut config = project::configure(&directory, env, flags(typed)?)?;
+    tool::protect_environment(&config.used_env);
     let credentials =
         config::credentials(env).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let insecure = match typed.switch("insecure")? {

@@ -39,7 +39,7 @@ pub use list_dir::ListDir;
 pub use named::led_to;
 pub use read_file::ReadFile;
 pub use reap::{Turn, adopt_orphans, kill_adopted, reap_adopted};
-pub use shell::hide_secrets;
+pub use shell::{hide_secrets, protect_environment};
 pub use stray::{end_turn, kill_orphans};
 pub use write_file::WriteFile;
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::os;
+
 /// A shell that runs one command line in a directory, without input and without secrets.
 pub(super) fn shell(line: &str, directory: &Path, hidden: &[String]) -> Command {
     let bash = Path::new("/bin/bash");
@@ -27,6 +29,12 @@ pub fn hide_secrets(command: &mut Command, hidden: &[String]) {
             command.env_remove(name);
         }
     }
+}
+
+/// Hides from child processes what they could read of this one's environment in `/proc`. To be
+/// called before there are any.
+pub fn protect_environment(hidden: &[String]) {
+    os::protect_environment(|name| is_secret(name, hidden));
 }
 
 /// Whether a child process must not see a name of the environment.

@@ -13,6 +13,7 @@ mod event_replay;
 mod house;
 mod left_behind;
 mod model;
+mod nothing_secret;
 mod one_request_harms_nobody;
 mod peers;
 mod permissions;
