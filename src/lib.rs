@@ -15,6 +15,7 @@ pub mod agent;
 pub mod provider;
 pub mod tool;
 pub mod client;
+pub mod discovery;
 
 pub mod event;
 pub mod message;

@@ -166,6 +166,28 @@ pub fn wait_ready(
     Ok(woken)
 }
 
+/// Waits until one of the descriptors can be read, or has failed, at most for `time`; tells which
+/// of them are. `None` once the waker is woken; it is not cleared.
+pub fn wait_many(
+    waker: &Waker,
+    fds: &[BorrowedFd<'_>],
+    time: Duration,
+) -> io::Result<Option<Vec<bool>>> {
+    let all = std::iter::once(waker.as_fd()).chain(fds.iter().copied());
+    let mut polled: Vec<_> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    let timeout = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+    match rustix::event::poll(&mut polled, Some(&timeout)) {
+        Ok(_) => {}
+        Err(rustix::io::Errno::INTR) => return Ok(Some(vec![false; fds.len()])),
+        Err(error) => return Err(error.into()),
+    }
+    let mut ready = polled.iter().map(|fd| !fd.revents().is_empty());
+    if ready.next() == Some(true) {
+        return Ok(None);
+    }
+    Ok(Some(ready.collect()))
+}
+
 /// Makes a child the leader of its own session and process group, without a terminal, that gets
 /// SIGKILL when the thread that spawned it ends, so spawn from one that lives as long as the child
 /// may.

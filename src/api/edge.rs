@@ -8,6 +8,7 @@ use crate::api::auth::Auth;
 use crate::api::cookie::{Cookies, Scope};
 use crate::api::forwarded::{self, Client};
 use crate::config::{self, Credentials};
+use crate::discovery::LocalName;
 use crate::error::{Code, Problem};
 use crate::http::{Answer, Method, Request, Response};
 use crate::id;
@@ -28,6 +29,8 @@ pub(super) struct Edge {
     cors: Vec<String>,
     /// Names that are served without a password, lower case.
     hosts: Vec<String>,
+    /// The name that is announced, which may turn out to be another machine's.
+    local_name: Option<LocalName>,
     base_path: String,
     proxies: Vec<IpAddr>,
 }
@@ -46,12 +49,9 @@ impl Edge {
         credentials: Option<&Credentials>,
         key: &[u8; 32],
         insecure: bool,
+        local_name: Option<LocalName>,
     ) -> Self {
-        let mut hosts: Vec<_> = server.allowed_hosts.iter().map(|h| h.to_lowercase()).collect();
-        // A name that is not announced here may be another machine's.
-        if server.mdns {
-            hosts.push(server.mdns_domain.to_lowercase());
-        }
+        let hosts: Vec<_> = server.allowed_hosts.iter().map(|h| h.to_lowercase()).collect();
         Self {
             auth: credentials.map(|credentials| {
                 Auth::new(credentials, Cookies::new(key, credentials, &server.base_path))
@@ -59,6 +59,7 @@ impl Edge {
             insecure,
             cors: server.cors.clone(),
             hosts,
+            local_name,
             base_path: server.base_path.clone(),
             proxies: server.trusted_proxies.clone(),
         }
@@ -188,9 +189,12 @@ impl Edge {
             return Ok(());
         }
         let name = host_name(host);
-        let is_known = match name.parse::<IpAddr>() {
-            Ok(address) => address.is_loopback() || address == request.local().ip().to_canonical(),
-            Err(_) => name == "localhost" || self.hosts.contains(&name),
+        let is_known = if let Ok(address) = name.parse::<IpAddr>() {
+            address.is_loopback() || address == request.local().ip().to_canonical()
+        } else {
+            name == "localhost"
+                || self.hosts.contains(&name)
+                || self.local_name.as_ref().is_some_and(|local| local.is(&name))
         };
         if is_known {
             return Ok(());

@@ -53,7 +53,10 @@ pub(super) fn status(
             hostname: &server.hostname,
             port: server.port,
             mdns: server.mdns,
-            mdns_domain: &server.mdns_domain,
+            mdns_domain: api.local_name.as_ref().map_or_else(
+                || Cow::Borrowed(server.mdns_domain.as_str()),
+                |name| Cow::Owned(name.get()),
+            ),
             cors: &server.cors,
         },
         auth: api.has_password,
@@ -93,7 +96,7 @@ struct ServerReport<'a> {
     hostname: &'a str,
     port: u16,
     mdns: bool,
-    mdns_domain: &'a str,
+    mdns_domain: Cow<'a, str>,
     cors: &'a [String],
 }
 

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::{self, Credentials};
+use crate::discovery::LocalName;
 use crate::error::{Code, Problem};
 use crate::http::{self, Answer, Gauge, Method, Request, Response};
 use crate::percent;
@@ -38,6 +39,7 @@ pub struct Api {
     sessions: Arc<Sessions>,
     edge: Edge,
     server: config::Server,
+    local_name: Option<LocalName>,
     connections: Arc<Gauge>,
     has_password: bool,
     has_page: bool,
@@ -56,6 +58,8 @@ pub struct Facts {
     pub page: bool,
     /// Whether other machines are served without a password.
     pub insecure: bool,
+    /// The name it is announced by on the local network, if it is.
+    pub local_name: Option<LocalName>,
     /// The count of open connections.
     pub connections: Arc<Gauge>,
 }
@@ -108,11 +112,18 @@ impl Api {
     pub fn new(sessions: Arc<Sessions>, facts: Facts) -> Self {
         let has_password = facts.credentials.is_some();
         let credentials = facts.credentials.as_ref();
-        let edge = Edge::new(&facts.server, credentials, &facts.cookie_key, facts.insecure);
+        let edge = Edge::new(
+            &facts.server,
+            credentials,
+            &facts.cookie_key,
+            facts.insecure,
+            facts.local_name.clone(),
+        );
         Self {
             sessions,
             edge,
             server: facts.server,
+            local_name: facts.local_name,
             connections: facts.connections,
             has_password,
             has_page: facts.page,

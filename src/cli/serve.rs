@@ -13,6 +13,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::{browser, project};
 use crate::config::{self, Config, Env, Limits, ServerFlags};
+use crate::discovery::{self, Announcer, LocalName, Service};
 use crate::http::Server;
 use crate::id;
 use crate::os;
@@ -74,11 +75,14 @@ fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
     let address = server.address();
     config.server.port = address.port();
     warn(&config, address.ip(), credentials.as_ref(), insecure, sessions.engine().root());
+    let local_name = config.server.mdns.then(|| LocalName::wanted(&config.server.mdns_domain));
+    let has_password = credentials.is_some();
     let facts = Facts {
         server: config.server.clone(),
         credentials,
         cookie_key: cookie_key(lock.as_ref())?,
         page: page != Page::None,
+        local_name: local_name.clone(),
         insecure,
         connections: server.connections(),
     };
@@ -106,8 +110,9 @@ fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
     let running = server
         .start(api)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot accept: {error}")))?;
+    let announcer = local_name.and_then(|name| discoverable(&config, address, has_password, name));
     let grace = config.server.limits.stop_time;
-    until_signalled(signals, &sessions, grace);
+    until_signalled(signals, &sessions, announcer, grace);
     tool::kill_adopted();
     let left = running.stop(LAST_WRITES);
     if left > 0 {
@@ -205,6 +210,33 @@ fn announce(url: &str) {
     let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
 }
 
+/// Makes the server known on the local network. What fails there stops no server.
+fn discoverable(
+    config: &Config,
+    address: SocketAddr,
+    auth: bool,
+    name: LocalName,
+) -> Option<Announcer> {
+    let server = &config.server;
+    let service = Service {
+        domain: server.mdns_domain.clone(),
+        listen: address.ip(),
+        port: address.port(),
+        base_path: server.base_path.clone(),
+        auth,
+    };
+    match discovery::announce(&service, name) {
+        Ok(Some(announcer)) => return Some(announcer),
+        Ok(None) => log::warn!(
+            "mdns is on, and nothing is announced: the server listens on {} alone, which no other \
+             machine can reach; --hostname 0.0.0.0 changes that",
+            server.hostname
+        ),
+        Err(error) => log::warn!("the server is not announced by mDNS: {error}"),
+    }
+    None
+}
+
 fn warn(
     config: &Config,
     bound: IpAddr,
@@ -238,9 +270,6 @@ fn warn(
             );
         }
     }
-    if config.server.mdns {
-        log::warn!("this version does not announce itself by mDNS yet; clients need the address");
-    }
     if root == std::path::Path::new("/") {
         log::warn!("the project directory is /: name one with --dir");
     }
@@ -248,9 +277,16 @@ fn warn(
 
 /// Returns when the turns have ended after the first SIGTERM or SIGINT. A second one ends the
 /// program at once.
-fn until_signalled(mut signals: Signals, sessions: &Arc<Sessions>, grace: Duration) {
+fn until_signalled(
+    mut signals: Signals,
+    sessions: &Arc<Sessions>,
+    announcer: Option<Announcer>,
+    grace: Duration,
+) {
     let Some(first) = next_to_stop(&mut signals) else { return };
     sessions.close();
+    // Nobody new should come.
+    drop(announcer);
     log::info!("signal {first}: no new turns; running ones have {} s", grace.as_secs_f32());
     let handle = signals.handle();
     let stopping = Arc::clone(sessions);

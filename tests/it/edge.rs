@@ -74,18 +74,6 @@ fn without_a_password_a_rebound_name_is_refused_before_anything_runs() {
 }
 
 #[test]
-fn the_mdns_name_is_a_host_only_where_it_is_announced() {
-    let config = json!({ "server": { "mdnsDomain": "mine.local" } });
-    let ask = |server: &Serving| {
-        let port = server.address.port();
-        let host = format!("mine.local:{port}");
-        server.ask_with("GET", "/api/status", &[("Host", &host)], None).status
-    };
-    assert_eq!(ask(&World::new().config(&config).serve()), 403, "anybody may answer to the name");
-    assert_eq!(ask(&World::new().config(&config).serve_with(&["--mdns"])), 200);
-}
-
-#[test]
 fn a_stranger_is_told_how_to_sign_in_and_no_version() {
     let server = with_password();
     let root = server.get("/");
