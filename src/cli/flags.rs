@@ -59,7 +59,12 @@ const CA: Flag =
 
 const LIST: &[Flag] = &[
     flag("json", None, None, "JSON, as the API gives it"),
-    flag("attach", Some("URL"), None, "Ask a running server, http://HOST:PORT"),
+    flag(
+        "attach",
+        Some("URL"),
+        None,
+        "Ask a running server, http://HOST:PORT or opencode://NAME.local",
+    ),
     CA,
     DIR,
     HELP,
@@ -152,7 +157,12 @@ pub(super) const COMMANDS: &[Command] = &[
             or model,\n3 server not reachable, 4 not authorised, 5 a tool was refused for want of anybody to permit it,\n124 timed out, 130 \
             interrupted.",
         flags: &[
-            flag("attach", Some("URL"), None, "Ask a running server, http://HOST:PORT"),
+            flag(
+                "attach",
+                Some("URL"),
+                None,
+                "Ask a running server, http://HOST:PORT or opencode://NAME.local",
+            ),
             flag("session", Some("ID"), None, "Go on in this session"),
             flag("continue", None, None, "Go on in the session that changed last"),
             flag("agent", Some("NAME"), None, "The agent that answers (build)"),
@@ -174,6 +184,19 @@ pub(super) const COMMANDS: &[Command] = &[
         details: "Without --attach it asks the address that `serve` would take here.\n\
             Exit status: 0 it answers, 3 it does not, 4 not authorised.",
         flags: &[flag("attach", Some("URL"), None, "The server to ask"), CA, DIR, HELP],
+        takes_words: false,
+    },
+    Command {
+        name: "discover",
+        usage: "[OPTIONS]",
+        summary: "List the servers that mDNS shows on this network",
+        details: "Each can be used by its name: `opencode run --attach opencode://NAME.local`.\n\
+            Exit status: 0 there are some, 3 there are none.",
+        flags: &[
+            flag("json", None, None, "JSON, with all addresses"),
+            flag("timeout", Some("SECONDS"), None, "How long answers are awaited (2)"),
+            HELP,
+        ],
         takes_words: false,
     },
     list("models", "List the models there are, and which can be used"),

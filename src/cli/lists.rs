@@ -13,7 +13,7 @@ use crate::config::{Env, ServerFlags};
 use crate::text;
 
 /// A column: its heading, and what it shows of an item.
-type Column = (&'static str, fn(&Value) -> String);
+pub(super) type Column = (&'static str, fn(&Value) -> String);
 
 const MODELS: &[Column] = &[
     ("MODEL", |item| word(&item["id"])),
@@ -74,7 +74,7 @@ fn here(name: &str, typed: &Typed, env: &Env) -> Result<Value, Failure> {
     })
 }
 
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -83,7 +83,7 @@ fn word(value: &Value) -> String {
 }
 
 /// Columns as wide as their widest cell; the last one is not padded.
-fn table(columns: &[Column], items: &[Value]) -> String {
+pub(super) fn table(columns: &[Column], items: &[Value]) -> String {
     let heading = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect::<Vec<_>>();
     let rows = items.iter().map(|item| columns.iter().map(|(_, cell)| cell(item)).collect());
     let rows: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();

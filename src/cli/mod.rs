@@ -1,6 +1,7 @@
 //! The command line: which command was meant, and what its end means for a script.
 
 mod browser;
+mod discover;
 mod exit;
 mod flags;
 mod help;
@@ -26,7 +27,7 @@ use crate::text;
 use flags::Typed;
 
 /// Commands of a later version, so that nobody thinks they were mistyped.
-const LATER: [&str; 6] = ["attach", "discover", "sessions", "trust", "config", "completions"];
+const LATER: [&str; 5] = ["attach", "sessions", "trust", "config", "completions"];
 
 /// Runs the program with its arguments, without its own name.
 #[must_use]
@@ -74,6 +75,7 @@ fn run(args: impl IntoIterator<Item = OsString>, env: &Env) -> Result<Exit, Fail
         "web" => serve::web(&typed, env),
         "run" => run::run(&typed, env),
         "status" => status::status(&typed, env),
+        "discover" => discover::discover(&typed),
         "models" | "providers" | "agents" => lists::list(command.name, &typed, env),
         _ => help_for(&typed.words),
     }

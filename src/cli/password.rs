@@ -32,12 +32,13 @@ pub(super) enum Signalled {
 
 /// Does something with a server, once more with the person's password if it wants one.
 pub(super) fn signed_in<T>(
-    mut target: Target,
+    target: Target,
     env: &Env,
     signalled: Signalled,
     cancel: &Cancel,
     mut act: impl FnMut(&Remote) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let mut target = target.found(cancel)?;
     let result = act(&Remote::new(&target)?);
     let can_ask =
         target.credentials.is_none() && io::stdin().is_terminal() && io::stderr().is_terminal();

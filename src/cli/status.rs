@@ -15,9 +15,9 @@ pub(super) fn status(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         None => usual_address(typed, env)?,
     };
     let target = Target::new(&url, env, typed.value("ca"))?;
-    let (base, cancel) = (target.base.clone(), Cancel::new());
-    let status = password::signed_in(target, env, Signalled::Nobody, &cancel, |remote| {
-        Ok(remote.get("/api/status", &cancel)?)
+    let cancel = Cancel::new();
+    let (base, status) = password::signed_in(target, env, Signalled::Nobody, &cancel, |remote| {
+        Ok((remote.url().to_owned(), remote.get("/api/status", &cancel)?))
     })?;
     let word = |name: &str| status[name].as_str().unwrap_or("?").to_owned();
     let line = format!(

@@ -6,13 +6,17 @@
 mod target;
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::bounded;
 use serde_json::Value;
+use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body};
 
 use crate::cancel::Cancel;
@@ -62,14 +66,15 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Prepares to ask a server; nothing is sent yet.
+    /// Prepares to ask a server; nothing is sent to it yet.
     ///
     /// # Errors
-    /// A certificate file that cannot be used.
+    /// A certificate file that cannot be used; a name that has to be found and is not.
     pub fn new(target: &Target) -> Result<Self, ClientError> {
+        let target = target.clone().found(&Cancel::new())?;
         let tls = tls(target.ca.as_deref())?;
         let agent = |answer_time| {
-            Agent::config_builder()
+            let config = Agent::config_builder()
                 .proxy(None)
                 .http_status_as_error(false)
                 .max_redirects(0)
@@ -80,8 +85,9 @@ impl Remote {
                 .output_buffer_size(BUFFER)
                 .tls_config(tls.clone())
                 .user_agent(concat!("opencode/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .new_agent()
+                .build();
+            let known = Known(target.addresses.clone());
+            Agent::with_parts(config, DefaultConnector::default(), known)
         };
         let authorization = target.credentials.as_ref().map(|(user, password)| {
             format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
@@ -206,6 +212,28 @@ impl Remote {
             other => other.to_string(),
         };
         ClientError::Unreachable(format!("cannot reach {}: {why}", self.base))
+    }
+}
+
+/// Where a host is, if that is known; else the system looks it up.
+#[derive(Debug)]
+struct Known(Vec<SocketAddr>);
+
+impl Resolver for Known {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        if self.0.is_empty() {
+            return DefaultResolver::default().resolve(uri, config, timeout);
+        }
+        let mut addresses = self.empty();
+        for address in self.0.iter().take(16) {
+            addresses.push(*address);
+        }
+        Ok(addresses)
     }
 }
 

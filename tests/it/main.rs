@@ -12,6 +12,7 @@ mod edge;
 mod event_replay;
 mod house;
 mod left_behind;
+mod mdns;
 mod model;
 mod nothing_secret;
 mod one_request_harms_nobody;

@@ -72,6 +72,11 @@ impl World {
         self
     }
 
+    /// Sets a variable that nobody has set.
+    pub(crate) fn env_default(self, name: &str, value: &str) -> Self {
+        if self.env.iter().any(|(set, _)| set == name) { self } else { self.env(name, value) }
+    }
+
     /// The program with arguments, in the project.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_opencode"));
@@ -165,7 +170,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         use std::os::unix::process::ExitStatusExt;
         let signal = output.status.signal().map_or(-1, |signal| 128 + signal);
         Self {
