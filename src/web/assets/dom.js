@@ -1,97 +1,89 @@
-// Builds elements. Text reaches the page through text nodes alone, so nothing that a model, a
-// tool or a file says can become markup.
+// Builds elements. Text reaches the page through text nodes alone, so nothing that a model, a tool
+// or a file says can become markup.
 
-/// `el('button.ghost', { type: 'button', onclick }, 'Stop')`: properties that start with `on` are
-/// listeners, `null`, `undefined` and `false` are left out, everything else is an attribute.
+// `el('button.ghost', { onclick }, 'Stop')`: properties that start with `on` are
+// listeners, `null`, `undefined` and `false` are left out, everything else is an attribute.
 export function el(name, properties, ...children) {
-  const [tag, ...classes] = name.split('.');
-  const node = document.createElement(tag || 'div');
-  if (classes.length) node.className = classes.join(' ');
-  for (const [key, value] of Object.entries(properties ?? {})) {
-    if (value === null || value === undefined || value === false) continue;
-    if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value === true ? '' : value);
-  }
-  node.append(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
-  return node;
+	const [tag, ...classes] = name.split('.');
+	const node = document.createElement(tag);
+	if (tag === 'button') node.type = 'button';
+	if (classes.length) node.className = classes.join(' ');
+	for (const [key, value] of Object.entries(properties ?? {})) {
+		if (value === null || value === undefined || value === false) continue;
+		if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
+		else node.setAttribute(key, value === true ? '' : value);
+	}
+	node.append(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
+	return node;
 }
 
-/// Shows a text, and touches the page only where it changed.
+// One of the signs that page and terminal share; the words beside it say the same.
+export const sign = text => el('span.mark', { 'aria-hidden': 'true' }, text);
+
+// Shows a text, and touches the page only where it changed.
 export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+	if (node.textContent !== text) node.textContent = text;
 }
 
 export function toggle(node, name, on) {
-  if (node.classList.contains(name) !== on) node.classList.toggle(name, on);
+	if (node.classList.contains(name) !== on) node.classList.toggle(name, on);
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
 const ICONS = {
-  menu: 'M3 5h14M3 10h14M3 15h14',
-  plus: 'M10 4v12M4 10h12',
-  more: 'M4.5 10h.01M10 10h.01M15.5 10h.01',
-  send: 'M10 16V4M5 9l5-5 5 5',
-  stop: 'M6 6h8v8H6z',
-  copy: 'M7 7V3.5h9.5V13H13M3.5 7H13v9.5H3.5z',
-  check: 'M4 10.5l4 4 8-9',
-  chevron: 'M7.5 5l5 5-5 5',
-  down: 'M10 4v12M5 11l5 5 5-5',
-  search: 'M9 15A6 6 0 1 0 9 3a6 6 0 0 0 0 12zM13.5 13.5L17 17',
-  close: 'M5 5l10 10M15 5L5 15',
-  pencil: 'M3.5 16.5l.8-3.6L13.6 3.6l2.8 2.8-9.3 9.3z',
-  trash: 'M4 5.5h12M8 5.5V3.5h4v2M5.5 5.5l.7 11h7.6l.7-11',
-  theme: 'M10 3a7 7 0 1 0 0 14zM10 3a7 7 0 0 1 0 14',
-  keys: 'M2.5 5.5h15v9h-15zM5.5 8.5h.01M8.5 8.5h.01M11.5 8.5h.01M14.5 8.5h.01M6.5 11.5h7',
-  leave: 'M8 3.5H3.5v13H8M8 10h9M13 6l4 4-4 4',
-  link: 'M8.5 11.5l3-3M7 9l-2.5 2.5a3 3 0 0 0 4 4L11 13M13 11l2.5-2.5a3 3 0 0 0-4-4L9 7',
+	menu: 'M3 5h14M3 10h14M3 15h14',
+	plus: 'M10 4v12M4 10h12',
+	more: 'M4.5 10h.01M10 10h.01M15.5 10h.01',
+	send: 'M10 16V4M5 9l5-5 5 5',
+	stop: 'M6 6h8v8H6z',
+	copy: 'M7 7V3.5h9.5V13H13M3.5 7H13v9.5H3.5z',
+	chevron: 'M7.5 5l5 5-5 5',
+	down: 'M10 4v12M5 11l5 5 5-5',
+	theme: 'M10 3a7 7 0 1 0 0 14zM10 3a7 7 0 0 1 0 14',
+	keys: 'M2.5 5.5h15v9h-15zM5.5 8.5h.01M8.5 8.5h.01M11.5 8.5h.01M14.5 8.5h.01M6.5 11.5h7',
+	leave: 'M8 3.5H3.5v13H8M8 10h9M13 6l4 4-4 4',
 };
 
-/// A drawing that says nothing to who cannot see it: its button has the words.
 export function icon(name) {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', '0 0 20 20');
-  svg.setAttribute('class', `icon icon-${name}`);
-  svg.setAttribute('aria-hidden', 'true');
-  const path = document.createElementNS(SVG, 'path');
-  path.setAttribute('d', ICONS[name]);
-  svg.append(path);
-  return svg;
+	const svg = document.createElementNS(SVG, 'svg');
+	svg.setAttribute('viewBox', '0 0 20 20');
+	svg.setAttribute('class', `icon icon-${name}`);
+	svg.setAttribute('aria-hidden', 'true');
+	const path = document.createElementNS(SVG, 'path');
+	path.setAttribute('d', ICONS[name]);
+	svg.append(path);
+	return svg;
 }
 
-/// A button with a drawing, named for who cannot see it and for the pointer that rests on it.
+// A button with a drawing, named for who cannot see it and for the pointer that rests on it.
 export function iconButton(name, label, onclick, more) {
-  return el('button.icon-button', { type: 'button', 'aria-label': label, title: label, onclick, ...more }, icon(name));
+	return el('button.icon-button', { 'aria-label': label, title: label, onclick, ...more }, icon(name));
 }
 
-const reduced = matchMedia('(prefers-reduced-motion: reduce)');
-export const prefersStillness = () => reduced.matches;
-
-/// Puts a text on the clipboard. Without https or localhost browsers have no clipboard for pages,
-/// so a selection is copied there.
+// Without https or localhost pages have no clipboard, so a selection is copied there.
 export async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const area = el('textarea', { class: 'offscreen', 'aria-hidden': 'true', tabindex: '-1' });
-    area.value = text;
-    const before = document.activeElement;
-    document.body.append(area);
-    area.select();
-    const copied = document.execCommand('copy');
-    area.remove();
-    before?.focus?.({ preventScroll: true });
-    return copied;
-  }
+	try {
+		await navigator.clipboard.writeText(text);
+		return true;
+	} catch {
+		const area = el('textarea', { class: 'offscreen', 'aria-hidden': 'true', tabindex: '-1' });
+		area.value = text;
+		const before = document.activeElement;
+		document.body.append(area);
+		area.select();
+		const copied = document.execCommand('copy');
+		area.remove();
+		before?.focus?.({ preventScroll: true });
+		return copied;
+	}
 }
 
-/// A button that copies, and says that it did.
 export function copyButton(label, text, name = 'button.quiet.copy') {
-  const words = el('span', null, label);
-  const button = el(name, { type: 'button', onclick: async () => {
-    const copied = await copyText(text());
-    words.textContent = copied ? 'Copied' : 'Not copied';
-    setTimeout(() => { words.textContent = label; }, 1600);
-  } }, icon('copy'), words);
-  return button;
+	const words = el('span', null, label);
+	const button = el(name, { onclick: async () => {
+		const copied = await copyText(text());
+		words.textContent = copied ? 'Copied' : 'Not copied';
+		setTimeout(() => { words.textContent = label; }, 1600);
+	} }, icon('copy'), words);
+	return button;
 }
