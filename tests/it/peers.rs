@@ -170,3 +170,8 @@ impl RealModel {
         format!("http://{}", self.0.address)
     }
 }
+
+/// The folder of requests that another server's authors wrote.
+pub(crate) fn requests() -> Option<PathBuf> {
+    named("OPENCODE_TEST_REQUESTS", "gunicorn's test requests")
+}
