@@ -175,3 +175,21 @@ fn every_module_opens_with_what_it_is_for() {
         }
     }
 }
+
+#[test]
+fn every_test_that_the_documents_name_is_there() {
+    let text = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let named: Vec<_> = text.split('`').filter(|word| word.contains("::")).collect();
+    assert!(named.len() > 40, "{named:?}");
+    for name in named {
+        let (place, function) = name.rsplit_once("::").unwrap();
+        let path = place.trim_end_matches("::tests").replace("::", "/");
+        let kinds = ["tests/it/{}.rs", "src/{}.rs", "src/{}/mod.rs", "src/{}/tests.rs"];
+        let files = kinds.iter().map(|kind| root().join(kind.replace("{}", &path)));
+        let has = |file| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            text.contains(&format!("fn {function}("))
+        };
+        assert!(files.into_iter().any(has), "there is no test {name}");
+    }
+}
