@@ -16,6 +16,7 @@ mod mdns;
 mod model;
 mod nothing_secret;
 mod one_request_harms_nobody;
+mod other_pages;
 mod peers;
 mod permissions;
 mod program;
