@@ -3,11 +3,11 @@
 //!
 //! The only module with `unsafe` code.
 
+use std::cell::Cell;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
@@ -115,30 +115,72 @@ pub fn wait_readable(waker: &Waker, fd: BorrowedFd<'_>, time: Duration) -> io::R
     if fds[0].revents().is_empty() { Ok(Readable::Ready) } else { Ok(Readable::Woken) }
 }
 
-/// As much of a stack as [`release_stack`] gives back. An exchange with a provider goes 24 KiB
-/// deeper than the wait for its next token, more with TLS.
-const RELEASED: usize = 48 * 1024;
+/// What the calls that give a stack back need of it themselves.
+const ROOM: usize = if cfg!(debug_assertions) { 16 * 1024 } else { 512 };
+/// What is left alone at the low end of a stack, where a guard may count as a part of it.
+const FLOOR: usize = 64 * 1024;
+/// A wait of this length is long.
+const LONG: Duration = Duration::from_millis(10);
+/// So many brief ones let expect another.
+const MANY: u32 = 4;
 
-/// Gives back the pages that deeper calls have left below the caller on its thread's stack.
+thread_local! {
+    /// Where this thread's stack may be given back from, if that is known.
+    static LOWEST: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Tells [`release_stack`] how large the calling thread's stack is. Called at its start, with the
+/// size that it was given.
+pub fn begin_stack(bytes: usize) {
+    let local = 0_u8;
+    let top = std::ptr::from_ref(std::hint::black_box(&local)) as usize;
+    LOWEST.set(Some(top.saturating_sub(bytes) + FLOOR));
+}
+
+/// Gives back the pages that deeper calls have left below the caller on its thread's stack, if
+/// the thread has told its size.
 ///
 /// A page that was touched once stays with its thread for as long as that lives. A thread that is
-/// about to wait for long calls this, and 1,000 of them hold a third less.
+/// about to wait for long calls this, and 1,000 of them hold half as much.
 #[inline(never)]
-#[allow(clippy::large_stack_arrays)]
 pub fn release_stack() {
     use rustix::mm::{Advice, madvise};
-    // Lies where those calls had their frames.
-    let mut below = [MaybeUninit::<u8>::uninit(); RELEASED];
+    let Some(lowest) = LOWEST.get() else { return };
+    let local = 0_u8;
+    let here = std::ptr::from_ref(std::hint::black_box(&local)) as usize;
     let page = rustix::param::page_size();
-    let unaligned = below.as_mut_ptr().align_offset(page);
-    let length = RELEASED.saturating_sub(unaligned) / page * page;
-    let Some(pages) = below.get_mut(unaligned..unaligned + length) else { return };
-    // SAFETY: the range lies within `below`, which is private memory, is written by nobody else
-    // and holds no value; the kernel may as well put zeros there.
+    let end = here.saturating_sub(ROOM) / page * page;
+    let start = lowest.next_multiple_of(page);
+    let Some(length) = end.checked_sub(start).filter(|length| *length > 0) else { return };
+    let pages = std::ptr::with_exposed_provenance_mut(start);
+    // SAFETY: the range is below the stack pointer, further than the calls made here reach, and
+    // above the lowest address that this thread's stack has by the size it told. Nothing lives
+    // there, so the kernel may as well put zeros.
     #[allow(unsafe_code)]
-    let released = unsafe { madvise(pages.as_mut_ptr().cast(), length, Advice::LinuxDontNeed) };
+    let released = unsafe { madvise(pages, length, Advice::LinuxDontNeed) };
     if let Err(error) = released {
         log::debug!("a stack keeps its pages: {error}");
+    }
+}
+
+/// Waits again and again on one thread, and gives the stack back before each wait unless the last
+/// ones were brief: a stream of many tokens a second does not pay for it.
+#[derive(Debug, Default)]
+pub struct Waits {
+    /// How many there were since the last long one.
+    brief: u32,
+}
+
+impl Waits {
+    /// Waits in the way that is given.
+    pub fn wait<T>(&mut self, wait: impl FnOnce() -> T) -> T {
+        if self.brief < MANY {
+            release_stack();
+        }
+        let begun = Instant::now();
+        let result = wait();
+        self.brief = if begun.elapsed() < LONG { self.brief.saturating_add(1) } else { 0 };
+        result
     }
 }
 
@@ -289,22 +331,69 @@ pub fn memory() -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// Kilobytes of the calling thread's stack that are resident.
+    fn resident() -> u64 {
+        let local = 0_u8;
+        let here = std::ptr::from_ref(std::hint::black_box(&local)) as u64;
+        let maps = std::fs::read_to_string("/proc/thread-self/smaps").unwrap();
+        let mut inside = false;
+        for line in maps.lines() {
+            let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+            let hex = |text| u64::from_str_radix(text, 16).ok();
+            if let Some((start, end)) = range.and_then(|(a, b)| Some((hex(a)?, hex(b)?))) {
+                inside = (start..end).contains(&here);
+            } else if let Some(size) = line.strip_prefix("Rss:").filter(|_| inside) {
+                return size.trim().trim_end_matches(" kB").parse().unwrap();
+            }
+        }
+        panic!("no stack")
+    }
+
+    fn deep(levels: usize) -> usize {
+        let frame = std::hint::black_box([levels; 64]);
+        if levels > 0 { frame[7] + deep(levels - 1) } else { 0 }
+    }
+
     #[test]
     fn a_machine_has_memory() {
         assert!(memory().is_some_and(|bytes| bytes > 1 << 20));
     }
 
     #[test]
-    fn a_released_stack_keeps_what_its_thread_uses() {
-        fn deep(levels: usize) -> usize {
-            let frame = std::hint::black_box([levels; 64]);
-            if levels > 0 { frame[7] + deep(levels - 1) } else { 0 }
-        }
-        let kept = std::hint::black_box([7_u8; 10_000]);
-        for _ in 0..3 {
-            assert_eq!(deep(100), 5050);
-            release_stack();
-        }
-        assert!(kept.iter().all(|byte| *byte == 7));
+    fn a_released_stack_is_smaller_and_keeps_what_its_thread_uses() {
+        const STACK: usize = 512 * 1024;
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn(|| {
+            begin_stack(STACK);
+            // What reads the figures is deep itself.
+            resident();
+            let kept = std::hint::black_box([7_u8; 10_000]);
+            for _ in 0..3 {
+                release_stack();
+                let before = resident();
+                assert_eq!(deep(100), 5050);
+                let room = (ROOM / 1024) as u64 + 4;
+                assert!(resident() > before + room);
+                release_stack();
+                assert!(resident() <= before + room);
+            }
+            assert!(kept.iter().all(|byte| *byte == 7));
+        });
+        thread.unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn a_stack_of_unknown_size_and_the_end_of_one_are_let_be() {
+        release_stack();
+        const STACK: usize = 128 * 1024;
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn(|| {
+            begin_stack(STACK);
+            fn at_the_end(levels: usize) -> usize {
+                let frame = std::hint::black_box([levels; 64]);
+                release_stack();
+                if levels > 0 { frame[7] + at_the_end(levels - 1) } else { 0 }
+            }
+            assert_eq!(at_the_end(100), 5050);
+        });
+        thread.unwrap().join().unwrap();
     }
 }

@@ -40,6 +40,7 @@ pub(super) struct Instructions {
 }
 
 /// The system prompt of a turn.
+#[inline(never)]
 pub(super) fn system(
     agent: &Agent,
     root: &Path,

@@ -121,6 +121,8 @@ impl Turn<'_, '_> {
     }
 
     /// One answer of the model; where it is told a note, it may call no tools.
+    // Most of a turn's time is spent in here, and none of the rest should take stack meanwhile.
+    #[inline(never)]
     fn ask(
         &mut self,
         provider: &mut dyn Provider,
@@ -210,6 +212,7 @@ impl Turn<'_, '_> {
     }
 
     /// Runs one call and tells what it came to.
+    #[inline(never)]
     fn call(&mut self, tools: &mut dyn Tools, call: Call, step: u32) -> Result<(), Problem> {
         let Call { id, tool, args } = call;
         let args = args.map_err(|bad| {

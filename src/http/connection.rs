@@ -20,7 +20,6 @@ use super::response::{End, Response};
 use super::server::{Seat, canonical};
 use super::{Answer, Serve, WriteEvents};
 use crate::error::{Code, Problem};
-use crate::os;
 
 /// An output buffer larger than this is given back.
 const KEPT: usize = 8 * 1024;
@@ -93,6 +92,9 @@ impl Connection {
 
     /// Waits for the next request and reads its head. The deadline of a head is counted from the
     /// first byte that comes and never moves.
+    // Streams last, and what comes before them should take no stack meanwhile: so it is here, in
+    // `ask` and in `refuse`.
+    #[inline(never)]
     fn arrival(&mut self, patience: Duration) -> Arrival {
         let limits = &self.seat.shared.limits;
         let (most, time) = (limits.head_bytes, limits.head_time);
@@ -154,6 +156,7 @@ impl Connection {
     }
 
     /// Answers what is no request; nothing behind it can be one.
+    #[inline(never)]
     fn refuse(&mut self, problem: &Problem) -> Next {
         let written =
             Response::problem(problem).write(self.input.stream(), &mut self.output, false, true);
@@ -210,6 +213,7 @@ impl Connection {
 
     /// Asks the service, or answers in its place what it need not see. Tells too whether the
     /// connection is sound behind the answer.
+    #[inline(never)]
     fn ask(&mut self, head: &Head, body: &mut Body) -> (Answer, bool) {
         let shared = &*self.seat.shared;
         let refusal = match head.expectation {
@@ -270,7 +274,6 @@ impl Connection {
             return (size, sent.is_ok());
         }
         self.input.release();
-        os::release_stack();
         let mut stream = EventStream::new(self.input.stream(), chunked);
         let outcome = catch_unwind(AssertUnwindSafe(|| write(&mut stream)));
         let (bytes, whole) = stream.finish();

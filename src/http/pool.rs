@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::os::Waker;
+use crate::os::{self, Waker};
 
 /// Enough for a debug build to parse the deepest JSON allowed. Only touched pages count.
 const STACK: usize = 512 * 1024;
 /// How long a thread waits for its next connection.
 const IDLE: Duration = Duration::from_secs(10);
+/// How long it keeps the pages of its stack meanwhile.
+const BRIEF: Duration = Duration::from_millis(100);
 /// How long a connection waits when there are as many threads as connections are allowed: one
 /// of them has just ended its connection and is about to wait.
 const TURNOVER: Duration = Duration::from_secs(1);
@@ -79,10 +81,14 @@ impl Pool {
         let builder = Builder::new().name(format!("http-{id}")).stack_size(STACK);
         let thread = builder.spawn(move || {
             let _leave = leave;
+            os::begin_stack(STACK);
             let mut job = lock(&first).take();
             while let Some(work) = job {
                 work();
-                job = receiver.recv_timeout(IDLE).ok();
+                job = receiver.recv_timeout(BRIEF).ok().or_else(|| {
+                    os::release_stack();
+                    receiver.recv_timeout(IDLE).ok()
+                });
             }
         });
         self.started += 1;

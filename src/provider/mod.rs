@@ -4,6 +4,7 @@
 //! scripted provider in a test is a vector. This room knows tools only as names and schemas.
 
 mod anthropic;
+mod buffers;
 mod catalogue;
 mod decode;
 mod endpoint;

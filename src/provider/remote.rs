@@ -17,7 +17,6 @@ use crate::cancel::{Cancel, Guard};
 use crate::config::Protocol;
 use crate::error::{Code, Problem};
 use crate::message::Part;
-use crate::os;
 use crate::sse::{Event, MAX_EVENT, Parser, TooLarge};
 
 /// What a wire protocol does for an answer.
@@ -35,7 +34,7 @@ pub(crate) trait Wire {
 
 /// A model behind HTTP, for one turn.
 pub(crate) struct Remote {
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     wire: Box<dyn Wire + Send>,
     transport: Transport,
     cancel: Cancel,
@@ -43,7 +42,7 @@ pub(crate) struct Remote {
 
 impl Remote {
     /// Prepares the connection; nothing is sent before the first pull.
-    pub(crate) fn new(endpoint: Endpoint, cancel: &Cancel) -> Result<Self, Problem> {
+    pub(crate) fn new(endpoint: Arc<Endpoint>, cancel: &Cancel) -> Result<Self, Problem> {
         let transport = Transport::new(&endpoint, cancel).map_err(|failure| *failure.problem)?;
         let wire: Box<dyn Wire + Send> = match endpoint.protocol {
             Protocol::Anthropic => Box::new(Anthropic),
@@ -132,11 +131,12 @@ impl Iterator for Pull<'_> {
                 State::Connect => match self.connect() {
                     Ok(reading) => {
                         self.state = State::Read(Box::new(reading));
-                        os::release_stack();
                     }
                     Err(failure) => self.fail(failure),
                 },
                 State::Read(mut reading) => {
+                    // It may last until more comes.
+                    self.ready = VecDeque::new();
                     let mut chunks = Vec::new();
                     let went = self.read(&mut reading, &mut chunks);
                     let is_empty = !self.told && !follows_a_tool(self.request) && is_empty(&chunks);
@@ -163,6 +163,8 @@ fn follows_a_tool(request: &Request<'_>) -> bool {
 }
 
 impl Pull<'_> {
+    // What runs seldom stands apart, so that a wait for the next token holds none of its stack.
+    #[inline(never)]
     fn connect(&self) -> Result<Reading, Failure> {
         let Remote { endpoint, wire, transport, .. } = self.remote;
         let headers = wire.headers(endpoint);
@@ -184,6 +186,7 @@ impl Pull<'_> {
     }
 
     /// One read, decoded.
+    #[inline(never)]
     fn read(&self, reading: &mut Reading, out: &mut Vec<Chunk>) -> Result<(), Failure> {
         let Remote { endpoint, transport, .. } = self.remote;
         let Reading { reply, parser, decoder, buffer } = reading;
@@ -241,6 +244,7 @@ impl Pull<'_> {
         if reading.decoder.done() { Ok(()) } else { Err(Failure::cut(&endpoint.name)) }
     }
 
+    #[inline(never)]
     fn take(&mut self, chunks: Vec<Chunk>) {
         for chunk in chunks {
             let chunk = match chunk {
@@ -256,6 +260,7 @@ impl Pull<'_> {
         }
     }
 
+    #[inline(never)]
     fn fail(&mut self, failure: Failure) {
         if self.told {
             self.state = State::Failed(*failure.problem);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Secret};
 use super::remote::Remote;
 use super::testing::{
     Act, BlackHole, answer, chunked, endpoint, head, message, quick, server, stream, text,
@@ -37,7 +37,7 @@ fn openai_at(base: &str) -> Endpoint {
 fn pull(endpoint: Endpoint, cancel: &Cancel) -> (Vec<Chunk>, Option<Problem>) {
     let messages = [message(Role::User, vec![text("hi")])];
     let request = Request::new("", &messages, &[]);
-    let mut remote = Remote::new(endpoint, cancel).unwrap();
+    let mut remote = Remote::new(endpoint.into(), cancel).unwrap();
     let mut chunks = Vec::new();
     for chunk in remote.ask(&request) {
         match chunk {
@@ -67,6 +67,28 @@ fn retries(chunks: &[Chunk]) -> Vec<(u32, u64, &str)> {
         _ => None,
     };
     chunks.iter().filter_map(retry).collect()
+}
+
+#[test]
+fn large_heads_and_bodies_fit_both_ways() {
+    let mut endpoint = at("");
+    let long = "k".repeat(8 * 1024);
+    endpoint.headers = vec![("x-long".into(), Secret::new(&long))];
+    let fields: String = (0..60).map(|n| format!("x-field-{n}: {n:0>300}\r\n")).collect();
+    let words = "word ".repeat(20_000);
+    let said = HELLO.replace("hello", &words);
+    let whole = stream(&[START, &said, HELLO, STOP]).replacen("\r\n", &format!("\r\n{fields}"), 1);
+    let (base, thread) = server(vec![Act::Send(whole)]);
+    endpoint.base = base;
+
+    let asked = "question ".repeat(20_000);
+    let messages = [message(Role::User, vec![text(&asked)])];
+    let request = Request::new("", &messages, &[]);
+    let mut remote = Remote::new(endpoint.into(), &Cancel::new()).unwrap();
+    let chunks: Vec<_> = remote.ask(&request).map(Result::unwrap).collect();
+    assert_eq!(texts(&chunks), words + "hello");
+    let request = &thread.join().unwrap()[0];
+    assert!(request.contains(&long) && request.contains(&asked));
 }
 
 #[test]
@@ -265,7 +287,7 @@ fn a_cancel_ends_a_wait_and_is_seen_before_the_first_byte() {
     let cancel = Cancel::new();
     let messages = [message(Role::User, vec![text("hi")])];
     let request = Request::new("", &messages, &[]);
-    let mut remote = Remote::new(endpoint, &cancel).unwrap();
+    let mut remote = Remote::new(endpoint.into(), &cancel).unwrap();
     let mut answer = remote.ask(&request);
     assert!(matches!(answer.next(), Some(Ok(Chunk::Retry { attempt: 1, .. }))));
     let stopper = std::thread::spawn(move || {
@@ -340,7 +362,7 @@ fn a_turn_asks_more_than_once() {
     ]);
     let messages = [message(Role::User, vec![text("hi")])];
     let request = Request::new("", &messages, &[]);
-    let mut remote = Remote::new(at(&base), &Cancel::new()).unwrap();
+    let mut remote = Remote::new(at(&base).into(), &Cancel::new()).unwrap();
     for _ in 0..2 {
         assert!(remote.ask(&request).all(|chunk| chunk.is_ok()));
     }

@@ -12,8 +12,10 @@ use std::time::{Duration, SystemTime};
 
 use ureq::http::{HeaderMap, Response};
 use ureq::typestate::WithBody;
+use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, Proxy, RequestBuilder, Timeout};
 
+use super::buffers::{self, Slim};
 use super::endpoint::Endpoint;
 use super::failure::{Again, Failure};
 use super::retry::asked_wait;
@@ -26,15 +28,10 @@ const ERROR_BODY: u64 = 64 * 1024;
 const RESOLVE: Duration = Duration::from_secs(5);
 /// Time to connect, handshakes included.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Bytes of the agent's buffer for what comes. The head of an answer must fit; of the events
-/// behind it, a token has a few hundred.
-const INPUT: usize = 8 * 1024;
-/// Bytes of the agent's buffer for what is sent.
-const OUTPUT: usize = 4 * 1024;
 /// Stack of the thread that sends a request; only the pages that it touches count.
 const STACK: usize = 1024 * 1024;
 /// Bytes of one read.
-pub(crate) const BUFFER: usize = 4 * 1024;
+pub(crate) const BUFFER: usize = 1000;
 
 /// A connection to one provider for one turn.
 pub(crate) struct Transport {
@@ -76,10 +73,11 @@ impl Transport {
             .timeout_connect(Some(CONNECT))
             .timeout_per_read(Some(endpoint.silence))
             .timeout_per_write(Some(endpoint.silence))
-            .input_buffer_size(INPUT)
-            .output_buffer_size(OUTPUT)
+            .input_buffer_size(buffers::INPUT)
+            .output_buffer_size(buffers::OUTPUT)
             .build();
-        Ok(Self { agent: config.new_agent(), cancel: cancel.clone() })
+        let agent = Agent::with_parts(config, Slim::default(), DefaultResolver::default());
+        Ok(Self { agent, cancel: cancel.clone() })
     }
 
     /// The agent, to be shut down by a hook.

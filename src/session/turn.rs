@@ -14,6 +14,7 @@ use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::id;
 use crate::message::{FinishReason, Time, Usage, whole_ms};
+use crate::os;
 use crate::session::permission::Asker;
 use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::session::{Prompt, Turns};
@@ -48,6 +49,7 @@ impl Turn {
         let slot = Arc::new(Mutex::new(Some(lease)));
         let inner = Arc::clone(&slot);
         let run = move || {
+            os::begin_stack(STACK_BYTES);
             let lease = inner.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(lease) = lease else { return };
             let (session_id, message_id) = (self.session_id.clone(), self.message_id.clone());
@@ -117,6 +119,8 @@ impl Turn {
 
     /// Stores and tells the user's message, and gives the history up to it, with what the person
     /// permitted for good in it.
+    // The turn lasts, and its start should take no stack meanwhile.
+    #[inline(never)]
     fn begin(&self, lease: &mut Lease) -> Result<(Transcript, Vec<Grant>), Problem> {
         let (head, _) = self.store.head(&self.session_id).map_err(failed)?;
         let is_untitled = head.message_count == 0 && head.title == super::UNTITLED;

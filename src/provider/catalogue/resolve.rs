@@ -1,5 +1,7 @@
 //! From a name to a model that can be asked, or to what the person has to do first.
 
+use std::sync::Arc;
+
 use serde_json::Map;
 
 use super::{Catalogue, Entry, GUIDE, ModelInfo};
@@ -23,7 +25,7 @@ pub struct Model {
 #[derive(Debug, Clone)]
 enum Kind {
     Guide,
-    Remote(Box<Endpoint>),
+    Remote(Arc<Endpoint>),
 }
 
 impl Model {
@@ -34,10 +36,12 @@ impl Model {
     }
 
     /// A connection for one turn, which the turn's cancel ends.
+    // What it takes of the stack is free again while the answer is awaited.
+    #[inline(never)]
     pub fn connect(&self, cancel: &Cancel) -> Result<Box<dyn Provider>, Problem> {
         Ok(match &self.kind {
             Kind::Guide => Box::new(Guide::new(cancel)),
-            Kind::Remote(endpoint) => Box::new(Remote::new((**endpoint).clone(), cancel)?),
+            Kind::Remote(endpoint) => Box::new(Remote::new(Arc::clone(endpoint), cancel)?),
         })
     }
 }
@@ -86,7 +90,7 @@ impl Catalogue {
             let found = found.iter().filter(|found| found.id == provider);
             info.context_window =
                 found.flat_map(|found| &found.models).find(|(id, _)| id == model).and_then(|m| m.1);
-            return Ok(Model { info, kind: Kind::Remote(Box::new(endpoint)) });
+            return Ok(Model { info, kind: Kind::Remote(Arc::new(endpoint)) });
         }
         Err(self.unknown(name, &format!("There is no provider `{provider}`.")))
     }
@@ -151,7 +155,7 @@ impl Catalogue {
             cost: given.and_then(|given| given.cost),
             ..self.endpoint(id, name, model)
         };
-        Ok(Model { info: entry.info(model), kind: Kind::Remote(Box::new(endpoint)) })
+        Ok(Model { info: entry.info(model), kind: Kind::Remote(Arc::new(endpoint)) })
     }
 
     /// An endpoint with nothing special about it.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Events, Shared, Store, StoreError};
 use crate::event::{Body, Event, EventId, Keep};
-use crate::os::{self, Waker, Woken};
+use crate::os::{self, Waits, Waker, Woken};
 use crate::session::hub::{Closed, FOLLOWERS, Hub, Place, Queue, Taken};
 
 /// Events that are read from storage at a time.
@@ -24,6 +24,7 @@ pub struct Follower {
     waker: Arc<Waker>,
     /// Where it stands while it is behind; `None` once events come as they are told.
     behind: Option<Behind>,
+    waits: Waits,
 }
 
 struct Behind {
@@ -122,7 +123,7 @@ impl Follower {
         if behind.is_none() {
             hub.join(&queue);
         }
-        Self { shared, session, hub, queue, waker, behind }
+        Self { shared, session, hub, queue, waker, behind, waits: Waits::default() }
     }
 
     /// The session it follows.
@@ -165,7 +166,8 @@ impl Follower {
             if left.is_zero() {
                 return Ok(Next::Quiet);
             }
-            if os::wait(&self.waker, socket, left)? == Woken::Departed {
+            let waker = &self.waker;
+            if self.waits.wait(|| os::wait(waker, socket, left))? == Woken::Departed {
                 return Ok(Next::Departed);
             }
         }

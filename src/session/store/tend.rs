@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
-use super::{Shared, lock};
+use super::{InUse, Shared, lock};
+use crate::session::hub::Hub;
 
 /// Text that was told is stored within about this time.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
-/// A session that nobody uses keeps its newest events in memory for this time.
+/// A session that nobody uses keeps its newest events in memory for this time...
 const IDLE_TIME: Duration = Duration::from_secs(60);
+/// ...and at most so many sessions do, the last used ones.
+const IDLE_HUBS: usize = 32;
 
 impl Shared {
     /// The store's own thread: stores text that waits, follows turns of other processes, and
@@ -77,14 +80,21 @@ impl Shared {
 
     fn forget_idle(&self) {
         let mut in_use = self.lock();
-        let active: Vec<_> = in_use.active.keys().cloned().collect();
-        in_use.hubs.retain(|id, hub| {
+        let InUse { active, hubs, .. } = &mut *in_use;
+        // When it was last used, if nobody uses it. A follower on its way in holds the hub too.
+        let idle_since = |id: &String, hub: &Arc<Hub>| {
             let (is_followed, used) = hub.use_of();
-            // A follower on its way in holds the hub too.
-            is_followed
-                || active.contains(id)
-                || Arc::strong_count(hub) > 1
-                || used.elapsed() < IDLE_TIME
+            let is_idle = !is_followed && !active.contains_key(id) && Arc::strong_count(hub) == 1;
+            is_idle.then_some(used)
+        };
+        let mut idle: Vec<_> = hubs.iter().filter_map(|(id, hub)| idle_since(id, hub)).collect();
+        idle.sort_unstable_by(|a, b| b.cmp(a));
+        let crowded_out = idle.get(IDLE_HUBS).copied();
+        hubs.retain(|id, hub| {
+            idle_since(id, hub).is_none_or(|used| {
+                used.elapsed() < IDLE_TIME && crowded_out.is_none_or(|oldest| used > oldest)
+            })
         });
+        hubs.shrink_to(4 * IDLE_HUBS);
     }
 }
