@@ -383,15 +383,15 @@ mod tests {
 
     #[test]
     fn a_stack_of_unknown_size_and_the_end_of_one_are_let_be() {
-        release_stack();
         const STACK: usize = 128 * 1024;
+        fn at_the_end(levels: usize) -> usize {
+            let frame = std::hint::black_box([levels; 64]);
+            release_stack();
+            if levels > 0 { frame[7] + at_the_end(levels - 1) } else { 0 }
+        }
+        release_stack();
         let thread = std::thread::Builder::new().stack_size(STACK).spawn(|| {
             begin_stack(STACK);
-            fn at_the_end(levels: usize) -> usize {
-                let frame = std::hint::black_box([levels; 64]);
-                release_stack();
-                if levels > 0 { frame[7] + at_the_end(levels - 1) } else { 0 }
-            }
             assert_eq!(at_the_end(100), 5050);
         });
         thread.unwrap().join().unwrap();

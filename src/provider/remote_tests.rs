@@ -74,7 +74,7 @@ fn large_heads_and_bodies_fit_both_ways() {
     let mut endpoint = at("");
     let long = "k".repeat(8 * 1024);
     endpoint.headers = vec![("x-long".into(), Secret::new(&long))];
-    let fields: String = (0..60).map(|n| format!("x-field-{n}: {n:0>300}\r\n")).collect();
+    let fields = format!("x-field: {}\r\n", "v".repeat(300)).repeat(60);
     let words = "word ".repeat(20_000);
     let said = HELLO.replace("hello", &words);
     let whole = stream(&[START, &said, HELLO, STOP]).replacen("\r\n", &format!("\r\n{fields}"), 1);

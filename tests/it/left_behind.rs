@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::model::Model;
 use crate::program::{Serving, World, await_that, is_alive};
 use crate::wire::Client;
 
@@ -111,6 +112,63 @@ fn a_thousand_abandoned_streams_leave_threads_and_descriptors_where_they_were() 
     // Each session in use keeps its hub for a minute, which has no descriptor.
     await_that("descriptors are given back", || descriptors(pid) <= before + 2);
     assert_eq!(children(pid), "", "no command is left");
+}
+
+/// Kilobytes of a process that are resident.
+fn memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    resident.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_thousand_streams_abandoned_at_once_leave_memory_where_it_was() {
+    const STREAMS: usize = 1000;
+    // Each has two ends here and one more to read from.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let all = rustix::process::Rlimit { current: limit, maximum: limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, all).unwrap();
+    // What a thread of glibc keeps of freed memory for itself would drown what is looked for.
+    let plain = "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1";
+    let server = Model::start().world(json!({})).env("GLIBC_TUNABLES", plain).serve();
+    let pid = server.child.id();
+    let body = json!({ "message": "hold 1 words of 20 bytes" });
+    let request = server.request("POST", "/api/chat/stream", &[], Some(&body));
+    let round = || {
+        let streams: Vec<_> = (0..STREAMS)
+            .map(|_| {
+                let mut client = Client::connect(server.address);
+                client.send(&request);
+                client
+            })
+            .collect();
+        let hear = |mut client: Client| {
+            client.await_text("\"type\":\"text\"");
+            client
+        };
+        let streams: Vec<_> = streams.into_iter().map(hear).collect();
+        let held = memory(pid);
+        drop(streams);
+        await_that("all are gone", || {
+            let status = server.get("/api/status");
+            status["activeTurns"] == 0 && status["connections"] == 1
+        });
+        await_that("the last turn's thread is gone", || {
+            !threads(pid).iter().any(|name| name.starts_with("turn-"))
+        });
+        (held, memory(pid))
+    };
+    let first = round();
+    let later = [round(), round()];
+    println!("resident with {STREAMS} streams and after them: {first:?} KB, then {later:?}");
+    for (held, left) in later {
+        // 3 KB that each stream left behind would be seen.
+        assert!(held < first.0 + 3000, "{first:?} {later:?}");
+        assert!(left < first.1 + 3000, "{first:?} {later:?}");
+    }
+    await_that("threads that wait for a connection leave", || {
+        std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count() < 10
+    });
 }
 
 #[test]

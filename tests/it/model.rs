@@ -11,7 +11,8 @@ use crate::wire::{Gate, PATIENCE};
 
 /// Answers `say N words of B bytes` in so many pieces, `wait N words of B bytes` with half of
 /// them before the gate is opened and half behind it, `step N words of B bytes` with a word for
-/// each one that is asked for, and anything else with one word.
+/// each one that is asked for, `hold N words of B bytes` with all of them and no end, and anything
+/// else with one word.
 pub(crate) struct Model {
     address: SocketAddr,
     pace: Arc<Pace>,
@@ -96,7 +97,7 @@ fn answer(stream: TcpStream, pace: &Pace) -> Option<()> {
     let asked = body["messages"].as_array()?.last()?["content"].as_str()?.to_owned();
     let words: Vec<_> = asked.split(' ').collect();
     let (count, bytes) = match words[..] {
-        ["say" | "wait" | "step", count, "words", "of", bytes, "bytes"] => {
+        ["say" | "wait" | "step" | "hold", count, "words", "of", bytes, "bytes"] => {
             (count.parse().ok()?, bytes.parse().ok()?)
         }
         _ => (1, 3),
@@ -114,6 +115,10 @@ fn answer(stream: TcpStream, pace: &Pace) -> Option<()> {
         let word = format!("{at:0bytes$} ");
         let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": word } }] });
         stream.write_all(format!("data: {chunk}\n\n").as_bytes()).ok()?;
+    }
+    if words[0] == "hold" {
+        let _ = stream.read(&mut [0]);
+        return None;
     }
     let end = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] });
     stream.write_all(format!("data: {end}\n\ndata: [DONE]\n\n").as_bytes()).ok()
