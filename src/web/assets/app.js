@@ -40,11 +40,7 @@ const actions = {
 		if (asked) send(textOf(asked));
 	},
 	stop: () => sessions.stop(),
-	answer: (question, reply) => {
-		const said = sessions.answer(question, reply);
-		if (said) composer.field.focus({ preventScroll: true });
-		return said;
-	},
+	answer: (question, reply) => sessions.answer(question, reply),
 	busy: () => status.notice('One answer at a time: Esc stops this one. Your text stays in the box.', 'muted', 4000),
 	toQuestion: () => {
 		const { question } = conversation;
@@ -58,8 +54,6 @@ const conversation = new Conversation({ scroll: $('scroll'), column: $('column')
 const composer = new Composer($('composer'), actions);
 const sidebar = new Sidebar($('sidebar'), sessions, actions);
 const status = new Status({ line: $('state'), voice: $('voice'), state: $('link') }, { link, sessions, actions });
-
-// --- what is shown ---
 
 function chosen() {
 	const session = sessions.shown;
@@ -113,6 +107,8 @@ sessions.on('changed', ({ session, event }) => {
 	conversation.touch();
 	if (event.type === 'text' || event.type === 'reasoning' || event.type === 'tool_output') return;
 	status.voiceOf(event, session);
+	// What had the focus goes: the box has it again.
+	if (event.type === 'permission_reply' && document.activeElement.closest('.permission')) composer.field.focus({ preventScroll: true });
 	if (event.type === 'done' && document.hidden) status.done = true;
 	if (event.type === 'permission') requestAnimationFrame(() => requestAnimationFrame(() => offerQuestion(event)));
 	draw();
@@ -136,8 +132,6 @@ function offerQuestion(event) {
 	if (!composer.text && idle && !document.querySelector('dialog[open]') && conversation.question) actions.toQuestion(event);
 }
 
-// --- asking ---
-
 function send(text) {
 	const session = sessions.shown;
 	if (session?.status === 'running' || session?.pending) {
@@ -154,8 +148,6 @@ function send(text) {
 	drawComposer();
 	return true;
 }
-
-// --- sessions ---
 
 function rename(id = sessions.current) {
 	askTitle(sessions.heads.get(id).title, title => sessions.rename(id, title));
@@ -199,8 +191,6 @@ function sessionMenu(id, anchor) {
 	]);
 }
 
-// --- choosing ---
-
 function pick(key, value) {
 	const session = sessions.shown;
 	settings[key === 'agent' ? 'setAgent' : 'setModel'](value);
@@ -237,8 +227,7 @@ async function chooseModel() {
 
 function notes(model) {
 	const context = model.contextWindow ? `${Math.round(model.contextWindow / 1000)}k context` : null;
-	const price = model.cost ? `$${model.cost.input} in, $${model.cost.output} out a million` : null;
-	return [context, price, model.reasoning ? 'reasons' : null, model.toolCalls ? null : 'no tools'].filter(Boolean).join(' · ');
+	return [context, model.reasoning ? 'reasons' : null, model.toolCalls ? null : 'no tools'].filter(Boolean).join(' · ');
 }
 
 function palette() {
@@ -264,8 +253,6 @@ function palette() {
 	} });
 }
 
-// --- the frame ---
-
 function openSidebar(show) {
 	document.body.classList.toggle('side-open', show);
 	$('menu').setAttribute('aria-expanded', String(show));
@@ -287,7 +274,7 @@ async function signOut() {
 const themeButton = iconButton('theme', 'Change light and dark', nextTheme);
 const leaveButton = iconButton('leave', 'Sign out', signOut, { hidden: true });
 document.querySelector('.side-foot').append(
-	el('button.quiet', { onclick: showKeys }, icon('keys'), 'Keys', el('kbd', null, '?')), themeButton, leaveButton);
+	el('button.quiet', { onclick: showKeys }, 'Keys', el('kbd', null, '?')), themeButton, leaveButton);
 $('menu').append(icon('menu'));
 $('more').append(icon('more'));
 $('new').prepend(icon('plus'));
@@ -329,8 +316,6 @@ document.addEventListener('keydown', event => {
 		link.tryNow();
 	}
 });
-
-// --- the server ---
 
 async function loadModels() {
 	[models, providers] = await Promise.all([get('api/models'), get('api/providers')]);

@@ -69,9 +69,8 @@ function special(text, at) {
 			return found && [found[1] ? link([plain(found[1])], found[1]) : { type: 'break' }, found[0].length];
 		}
 		case '&': {
-			const found = /^&(?:#(\d{1,6})|([a-z]{2,4}));/.exec(rest());
-			const decoded = found && (found[1] > 31 ? String.fromCodePoint(found[1]) : ENTITIES[found[2]]);
-			return decoded ? [decoded, found[0].length] : null;
+			const found = /^&([a-z]{2,4});/.exec(rest());
+			return found && ENTITIES[found[1]] ? [ENTITIES[found[1]], found[0].length] : null;
 		}
 		case ' ': {
 			const found = /^ {2,}\n/.exec(rest());

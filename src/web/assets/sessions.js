@@ -64,8 +64,6 @@ export class Sessions {
 		this.heads.set(head.id, { ...before, ...head });
 	}
 
-	// --- looking at one ---
-
 	async show(id) {
 		this.current = id;
 		this.beginning = null;
@@ -134,8 +132,6 @@ export class Sessions {
 			session.loading = false;
 		}
 	}
-
-	// --- what the server says ---
 
 	// After the connection came back: what was missed follows by itself, the list does not.
 	async comeBack() {
@@ -209,8 +205,6 @@ export class Sessions {
 		this.#tell('list');
 		if (id === this.current) this.#tell('gone', id);
 	}
-
-	// --- asking ---
 
 	// Asks. The message stands in the conversation at once, and is taken back if it was refused.
 	ask(message, { agent, model } = {}) {

@@ -129,8 +129,8 @@ const FOLDERS = {
 	retry(answer, { attempt, waitMs, reason }, now) {
 		answer.retry = { attempt, reason, until: now + waitMs };
 	},
-	error(answer, { code, message, retryAfter }) {
-		Object.assign(answer, { error: message, errorCode: code, retryAfter });
+	error(answer, { message }) {
+		answer.error = message;
 	},
 	done(answer, { finishReason, usage, durationMs, waitedMs }, now, session) {
 		stopWaiting(answer, now);

@@ -43,7 +43,6 @@ export function period(then, now) {
 	const midnight = new Date(now).setHours(0, 0, 0, 0);
 	if (then >= midnight) return 'Today';
 	if (then >= midnight - 86_400_000) return 'Yesterday';
-	if (then >= midnight - 6 * 86_400_000) return 'This week';
 	return 'Earlier';
 }
 

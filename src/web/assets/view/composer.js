@@ -90,8 +90,8 @@ export class Composer {
 			this.send.dataset.words = words;
 			this.send.replaceChildren(icon(running ? 'stop' : 'send'), el('span', null, words));
 		}
-		setText(this.agent.querySelector('span'), agent);
-		setText(this.model.querySelector('span'), model);
+		setText(this.agent.lastChild, agent);
+		setText(this.model.lastChild, model);
 		toggle(this.model, 'unavailable', unavailable);
 		const used = session?.usage;
 		const tokens = tokensOf(used);
@@ -138,8 +138,6 @@ export class Composer {
 		this.#put(next < 0 ? '' : prompts.at(-1 - next));
 	}
 
-	// --- files ---
-
 	#mention() {
 		const before = this.text.slice(0, this.field.selectionStart);
 		const found = /(?:^|[\s("'`])@([^\s@]{0,200})$/.exec(before);
@@ -155,8 +153,8 @@ export class Composer {
 			const path = `api/files?limit=${FILES}&query=${encodeURIComponent(mention.query)}`;
 			const files = await get(path, { signal: this.#search.signal });
 			if (this.#mention()?.query === mention.query) this.#show(files);
-		} catch {
-			this.#close();
+		} catch (error) {
+			if (error.name !== 'AbortError') this.#close();
 		}
 		return undefined;
 	}
@@ -171,7 +169,6 @@ export class Composer {
 			}, el('span.folder', null, path.slice(0, cut)), path.slice(cut));
 		}));
 		this.list.hidden = !files.length;
-		this.field.setAttribute('aria-expanded', String(files.length > 0));
 		if (files.length) this.#mark();
 		else this.#close();
 	}
@@ -211,7 +208,6 @@ export class Composer {
 		this.#search?.abort();
 		this.#files = [];
 		this.list.hidden = true;
-		this.field.setAttribute('aria-expanded', 'false');
 		this.field.removeAttribute('aria-activedescendant');
 	}
 }

@@ -63,7 +63,6 @@ export function menu(anchor, items) {
 	} }, el('span', null, item.label), item.keys ? el('kbd', null, item.keys) : null));
 	const dialog = el('dialog.menu', { 'aria-label': 'Session' }, buttons);
 	open(dialog);
-	dialog.addEventListener('close', () => anchor.isConnected && anchor.focus());
 	const box = anchor.getBoundingClientRect();
 	const { width, height } = dialog.getBoundingClientRect();
 	dialog.style.left = `${Math.max(8, Math.min(box.left, innerWidth - width - 8))}px`;
@@ -85,7 +84,7 @@ export function showKeys() {
 		el('h2', null, 'Keys'),
 		el('div.key-groups', null, KEYS.map(([name, keys]) => el('section', null, el('h3', null, name), el('dl', null, keys.flatMap(([key, what]) =>
 			[el('dt', null, key.split(/ +/).map(one => el('kbd', null, one))), el('dd', null, what)]))))),
-		el('label.switch', null, single, el('span', null, 'Single keys ( ? Y A N ) do something')),
-		el('button.primary', { onclick: () => dialog.close(), autofocus: true }, 'Close'));
+		el('label.switch', null, single, el('span', null, 'Single-key shortcuts are on')),
+		el('button.primary.close', { onclick: () => dialog.close(), autofocus: true }, 'Close'));
 	open(dialog);
 }

@@ -8,23 +8,12 @@ import { plural } from '../words.js';
 
 const SIGNS = { added: '+', removed: '−', same: ' ' };
 const LABELS = { added: 'added', removed: 'removed' };
-const SHOWN = 400;
 
 export function diffView(rows, path = '') {
 	const lang = languageOfPath(path);
 	const numbered = rows.some(row => row.old || row.new);
-	const body = el('tbody');
-	const add = some => body.append(...some.map(row => rowView(row, lang, numbered)));
-	add(rows.slice(0, SHOWN));
-	const table = el(`table${numbered ? '' : '.unnumbered'}`, null, body);
-	const box = scroller('div.diff', `Changes in ${path || 'the file'}`, table);
-	const left = rows.length - SHOWN;
-	if (left <= 0) return box;
-	const more = el('button.quiet', { onclick: () => {
-		add(rows.slice(SHOWN));
-		more.remove();
-	} }, `Show ${plural(left, 'more line')}`);
-	return el('div', null, box, more);
+	const table = el(`table${numbered ? '' : '.unnumbered'}`, null, el('tbody', null, rows.map(row => rowView(row, lang, numbered))));
+	return scroller('div.diff', `Changes in ${path || 'the file'}`, table);
 }
 
 function rowView(row, lang, numbered) {

@@ -112,11 +112,7 @@ export class Sidebar {
 	}
 
 	#onRow(event, id) {
-		const links = [...this.list.querySelectorAll('a')];
-		const at = links.indexOf(event.currentTarget);
-		if (event.key === 'ArrowDown' && !event.altKey) links[at + 1]?.focus();
-		else if (event.key === 'ArrowUp' && !event.altKey) (links[at - 1] ?? this.search).focus();
-		else if (event.key === 'Delete') this.actions.remove(id);
+		if (event.key === 'Delete') this.actions.remove(id);
 		else if (event.key === 'F2') this.actions.rename(id);
 		else return;
 		event.preventDefault();

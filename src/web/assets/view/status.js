@@ -72,7 +72,7 @@ export class Status {
 		if (session.stopping) return { tone: 'busy', mark: '●', text: 'stopping…' };
 		const part = answer.parts.at(-1);
 		if (answer.parts.some(one => one.question)) {
-			return { tone: 'asks', mark: '?', text: 'asks you', action: { label: 'Show (Alt Y)', run: this.actions.toQuestion } };
+			return { tone: 'asks', mark: '?', text: 'asks you', action: { label: matchMedia('(pointer: coarse)').matches ? 'Show' : 'Show (Alt Y)', run: this.actions.toQuestion } };
 		}
 		const ran = since => (now - since >= 1000 ? ` · ${duration(Math.floor((now - since) / 1000) * 1000).replace('.0', '')}` : '');
 		if (answer.retry) return { tone: 'warn', mark: '●', text: 'waiting for the provider · Esc stops' };

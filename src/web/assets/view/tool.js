@@ -59,7 +59,7 @@ function rowsOf({ tool, args, result, status }) {
 	return null;
 }
 
-const lastLine = text => text.trimEnd().split('\n').at(-1).replace(/\[[\d;]*m/g, '');
+const lastLine = text => text.replace(/\n?\[exit status \d+\]\s*$/, '').trimEnd().split('\n').at(-1).replace(/\[[\d;]*m/g, '');
 
 export class ToolView {
 	#shown = '';
@@ -77,7 +77,7 @@ export class ToolView {
 			this.mark, this.title, this.about, this.figures, this.time, this.word, icon('chevron'));
 		this.peek = el('div.peek', { hidden: true });
 		this.detail = el('div.tool-detail', { hidden: true });
-		this.node = el('section.tool', { 'aria-label': `Tool ${toolName(part.tool)}` }, this.row, this.peek, this.detail);
+		this.node = el('div.tool', { role: 'group', 'aria-label': `Tool ${toolName(part.tool)}` }, this.row, this.peek, this.detail);
 	}
 
 	update(part) {
@@ -109,7 +109,7 @@ export class ToolView {
 	#showPeek() {
 		const { part } = this;
 		let text = '';
-		if (part.status === 'denied') text = `Refused: ${part.result}`;
+		if (part.status === 'denied') text = `${/stopped/.test(part.result) ? 'Not run' : 'Refused'}: ${part.result}`;
 		else if (part.status === 'error') text = part.tool === 'bash' ? lastLine(bashOutput(part)) : part.result;
 		else if (part.tool === 'bash') text = lastLine(part.status === 'running' ? part.output ?? '' : bashOutput(part));
 		setText(this.peek, text.slice(0, 600));

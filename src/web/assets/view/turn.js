@@ -101,7 +101,7 @@ export class TurnView {
 		const figures = [];
 		if (durationMs !== undefined && durationMs !== null) {
 			const waited = waitedMs >= 1000 ? ` (waited ${duration(waitedMs)} for you)` : '';
-			figures.push(duration(durationMs) + waited);
+			figures.push(duration(Math.max(durationMs, 100)) + waited);
 		}
 		if (read || usage?.outputTokens) figures.push(`${count(read)} in, ${count(usage.outputTokens)} out`);
 		if (usage?.cost) figures.push(dollars(usage.cost));
