@@ -38,7 +38,7 @@ for (const size of [DESKTOP, PHONE]) {
 		await page.assertAccessible('back');
 
 		home.model.on('a draft', { say: 'It goes on.' });
-		await page.box.press('Enter');
+		await page.locator('#send').click();
 		await page.sees('It goes on.');
 		home.assertQuiet();
 	});

@@ -118,7 +118,7 @@ class House {
 		});
 		const page = await own.newPage();
 		page.setDefaultTimeout(PATIENCE);
-		const one = new Page(page, this);
+		const one = new Page(page, this, isPhone);
 		this.#pages.push(one);
 		await page.goto(this.url + path);
 		return one;
@@ -136,8 +136,8 @@ const ALLOWED = /^Failed to load resource: (?:net::ERR_(?:CONNECTION|EMPTY|SOCKE
 class Page {
 	complaints = [];
 
-	constructor(page, home) {
-		Object.assign(this, { page, home });
+	constructor(page, home, isPhone) {
+		Object.assign(this, { page, home, isPhone });
 		this.box = page.getByRole('textbox', { name: 'Message' });
 		page.on('console', message => {
 			if (['error', 'warning'].includes(message.type()) && !ALLOWED.test(message.text())) this.complaints.push(message.text());
@@ -168,7 +168,9 @@ class Page {
 
 	async ask(text) {
 		await this.box.fill(text);
-		await this.box.press('Enter');
+		// On a phone Enter begins a line.
+		if (this.isPhone) await this.page.locator('#send').click();
+		else await this.box.press('Enter');
 	}
 
 	// Waits for words somewhere in the conversation.

@@ -20,7 +20,6 @@ let agents = [];
 let models = [];
 let providers = [];
 let info = null;
-// How much of the answer was read when the connection was lost.
 let read = null;
 
 const link = new Link({
@@ -110,7 +109,7 @@ sessions.on('changed', ({ session, event }) => {
 	// What had the focus goes: the box has it again.
 	if (event.type === 'permission_reply' && document.activeElement.closest('.permission')) composer.field.focus({ preventScroll: true });
 	if (event.type === 'done' && document.hidden) status.done = true;
-	if (event.type === 'permission') requestAnimationFrame(() => requestAnimationFrame(() => offerQuestion(event)));
+	if (event.type === 'permission') requestAnimationFrame(() => requestAnimationFrame(offerQuestion));
 	draw();
 });
 sessions.on('titled', ({ id }) => id === sessions.current && draw());
@@ -126,14 +125,15 @@ sessions.on('refused', ({ message, why }) => {
 	draw();
 });
 
-// A question takes the focus only from an empty box.
-function offerQuestion(event) {
-	const idle = document.activeElement === document.body || document.activeElement === composer.field || $('scroll') === document.activeElement;
-	if (!composer.text && idle && !document.querySelector('dialog[open]') && conversation.question) actions.toQuestion(event);
+function offerQuestion() {
+	const idle = [document.body, composer.field, $('scroll')].includes(document.activeElement);
+	if (!composer.text && idle && !document.querySelector('dialog[open]')) actions.toQuestion();
 }
 
 function send(text) {
 	const session = sessions.shown;
+	if (link.state === 'gone') link.tryNow();
+	if (!text) return false;
 	if (session?.status === 'running' || session?.pending) {
 		actions.busy();
 		return false;
@@ -176,7 +176,6 @@ function toast(words, label, run) {
 	setTimeout(() => note.remove(), UNDO_MS - 200);
 }
 
-// Who leaves does not want it back.
 addEventListener('pagehide', () => {
 	for (const id of sessions.deleting.keys()) sessions.finishRemoving(id, { keepalive: true });
 });
@@ -211,7 +210,6 @@ function chooseAgent() {
 
 async function chooseModel() {
 	const now = chosen().model;
-	// A key or a local server may have come since.
 	await loadModels().catch(() => {});
 	choose({ label: 'Model', placeholder: 'Choose a model', items: query => {
 		const named = id => providers.find(one => one.id === id);
@@ -312,8 +310,6 @@ document.addEventListener('keydown', event => {
 		else sessions.stop();
 	} else if (event.key === '?' && !inField && settings.singleKeys) {
 		showKeys();
-	} else if (event.key === 'Enter' && event.target === document.body && link.state === 'gone') {
-		link.tryNow();
 	}
 });
 
@@ -350,7 +346,6 @@ async function online() {
 	read = null;
 	await sessions.comeBack();
 	if (was && was.id === sessions.current) {
-		// What was missed has come by now, or comes with the next breath.
 		setTimeout(() => status.back({ restarted, words: was.words === null ? 0 : sessions.wordsIn(was.id) - was.words }), 300);
 	}
 	[agents] = await Promise.all([get('api/agents'), loadModels()]);

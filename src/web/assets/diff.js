@@ -10,7 +10,6 @@ export function parseDiff(text) {
 		const hunk = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@/.exec(line);
 		if (hunk) {
 			const next = [Number(hunk[1]), Number(hunk[2])];
-			// The first line is no gap, and neither is a hunk that goes on from the last one.
 			if (inside || next[0] > 1) rows.push({ kind: 'skip', count: next[0] - Math.max(old, 1) });
 			[old, now] = next;
 			inside = true;
@@ -29,7 +28,6 @@ export function parseDiff(text) {
 		} else if (line.startsWith('\\') || !line) {
 			continue;
 		} else {
-			// A result that was cut in its middle says so in a line of its own; numbers end there.
 			rows.push({ kind: 'skip', text: line });
 		}
 	}

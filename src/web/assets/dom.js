@@ -17,10 +17,8 @@ export function el(name, properties, ...children) {
 	return node;
 }
 
-// One of the signs that page and terminal share; the words beside it say the same.
 export const sign = text => el('span.mark', { 'aria-hidden': 'true' }, text);
 
-// Shows a text, and touches the page only where it changed.
 export function setText(node, text) {
 	if (node.textContent !== text) node.textContent = text;
 }
@@ -54,7 +52,6 @@ export function icon(name) {
 	return svg;
 }
 
-// A button with a drawing, named for who cannot see it and for the pointer that rests on it.
 export function iconButton(name, label, onclick, more) {
 	return el('button.icon-button', { 'aria-label': label, title: label, onclick, ...more }, icon(name));
 }

@@ -44,7 +44,6 @@ const ALIASES = Object.fromEntries(Object.entries({
 	bash: 'sh shell zsh console terminal dockerfile makefile', diff: 'patch',
 }).flatMap(([name, others]) => others.split(' ').map(other => [other, name])));
 
-// Longer code stays plain: it would cost more than it helps.
 const MOST = 40_000;
 const compiled = new Map();
 

@@ -136,7 +136,6 @@ function bare(text, at) {
 	if (at && /[\p{L}\p{N}/]/u.test(text[at - 1])) return null;
 	ADDRESS.lastIndex = at;
 	let found = ADDRESS.exec(text)?.[0];
-	// A bracket that closes belongs to the sentence, unless the address opened it.
 	while (found?.endsWith(')') && found.split('(').length < found.split(')').length) found = found.slice(0, -1);
 	return found && safeHref(found) ? [link([plain(found)], found), found.length] : null;
 }

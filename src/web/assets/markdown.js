@@ -10,7 +10,6 @@ const RULE = /^ {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$/;
 const QUOTE = /^ {0,3}>[ ]?(.*)$/;
 const ITEM = /^( *)([-+*]|\d{1,9}[.)])(?:([ \t]+)(.*))?$/;
 const DELIMITER = /^[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
-// A longer line is no heading, list or table.
 const LINE = 4000;
 // Deeper nesting is shown as text: nobody writes it, and a stack has an end.
 const DEPTH = 12;
@@ -174,7 +173,6 @@ function itemOf(lines, depth) {
 	return { raw, task: task ? task[1] !== ' ' : null, children: blocks(body, 0, depth + 1) };
 }
 
-// The cells of a row: `|` in code or behind a backslash is text.
 export function cells(line) {
 	const out = [];
 	let cell = '';

@@ -16,7 +16,6 @@ export class Refusal extends Error {
 	}
 }
 
-// One request: its answer's body, and the address of the next page where there is one.
 export async function request(method, path, body, { signal, keepalive } = {}) {
 	const headers = { 'X-Opencode-Page': '1' };
 	if (body !== undefined) headers['Content-Type'] = 'application/json';
@@ -41,7 +40,6 @@ export const get = async (path, options) => (await request('GET', path, undefine
 const SOON_MS = 1000;
 const PATIENT_MS = 30_000;
 const SELDOM_MS = 15_000;
-// A server that says nothing for so long after a ping is gone.
 const PING_MS = 5000;
 const PONG_MS = 4000;
 
@@ -97,6 +95,8 @@ export class Link {
 		} catch (error) {
 			if (error.status === 401) this.#become('signed-out');
 			else this.#again();
+			// A server that is there and refuses says why.
+			this.problem = error.status ? error.message : null;
 		} finally {
 			this.trying = false;
 		}

@@ -19,7 +19,6 @@ export class MarkdownView {
 		return this.node.childElementCount;
 	}
 
-	// Shows the text; `growing` while more may come.
 	update(text, growing = false) {
 		if (text.includes('\r')) text = text.replace(/\r\n?/g, '\n');
 		if (text === this.#text && growing === this.growing) return;
@@ -106,7 +105,6 @@ function list(block) {
 }
 
 function itemOf(item, loose) {
-	// In a tight list a paragraph is the item's own text.
 	const children = item.children.flatMap(child =>
 		!loose && child.type === 'paragraph' ? inline(child.inline) : [build(child)]);
 	if (item.task === null) return el('li', null, children);
@@ -145,31 +143,29 @@ export function inline(nodes) {
 
 const codes = new WeakMap();
 
-class CodeView {
+// Code with its language, or another label, and a button that copies it.
+export class CodeView {
 	#lines = [];
 
-	constructor(block) {
+	constructor(block, label) {
 		this.code = el('code');
-		this.pre = scroller('pre', 'Code', this.code);
-		this.text = block.text;
-		this.label = el('span.lang');
+		this.label = el('span.lang', null, label);
+		this.own = label;
 		const head = el('div.code-head', null, this.label, copyButton('Copy', () => this.text));
-		this.node = el('div.code', null, head, this.pre);
+		this.node = el('div.code', null, head, scroller('pre', label ?? 'Code', this.code));
 		codes.set(this.node, this);
 		this.update(block);
 	}
 
 	update(block) {
 		this.text = block.text;
-		setText(this.label, block.lang || 'text');
+		if (!this.own) setText(this.label, block.lang || 'text');
 		this.#lines = colour(this.code, block.text, block.lang, this.#lines);
 		return this.node;
 	}
 }
 
-// Shows code in coloured lines, touches those that differ from what was shown, and answers what
-// is shown now.
-export function colour(node, text, lang, before = []) {
+function colour(node, text, lang, before = []) {
 	const lines = highlight(text, lang);
 	const shown = lines.map(tokens => tokens.flat().join('\u0000'));
 	lines.forEach((tokens, at) => {

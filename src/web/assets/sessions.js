@@ -7,14 +7,12 @@ import { wordsIn } from './words.js';
 
 const LIST_PAGE = 50;
 const MESSAGE_PAGE = 50;
-// Sessions that stay open, to be shown at once when somebody comes back.
 const OPEN = 8;
 export const UNDO_MS = 8000;
 const UNSURE_MS = 1500;
 
 export class Sessions {
 	heads = new Map();
-	// By id, with their messages; the newest looked at is the last.
 	open = new Map();
 	current = null;
 	hasMore = false;
@@ -55,6 +53,10 @@ export class Sessions {
 		const limit = all === true ? 100_000 : LIST_PAGE;
 		const { value, more } = await request('GET', `api/sessions?limit=${limit}${from}`);
 		for (const head of value) this.#see(head);
+		// Those that the page would have told of, and does not, are gone.
+		const told = new Set(value.map(head => head.id));
+		const floor = more ? value.at(-1).id : '';
+		for (const id of all ? [] : this.heads.keys()) if (id >= floor && !told.has(id)) this.heads.delete(id);
 		if (from || all || this.heads.size <= LIST_PAGE) this.hasMore = more;
 		this.#tell('list');
 	}
@@ -160,9 +162,11 @@ export class Sessions {
 		const outcome = fold(target, event, Date.now());
 		if (outcome === 'gap') return this.fetch(target.id);
 		if (outcome !== 'changed') return undefined;
-		this.#see(headOf(target));
-		if (event.type === 'done') this.#ended(target);
-		if (['session', 'done', 'permission', 'permission_reply'].includes(event.type)) this.#tell('list');
+		if (['session', 'done', 'permission', 'permission_reply'].includes(event.type)) {
+			this.#see(headOf(target));
+			if (event.type === 'done') Object.assign(this.heads.get(target.id), { updatedAt: new Date().toISOString(), unseen: target.id !== this.current });
+			this.#tell('list');
+		}
 		return this.#tell('changed', { session: target, event });
 	}
 
@@ -188,14 +192,7 @@ export class Sessions {
 			this.#see(head);
 			this.#tell('list');
 		} catch {
-			// It is gone again, or the connection is: the list is read again then.
 		}
-	}
-
-	#ended(session) {
-		const head = this.heads.get(session.id);
-		head.updatedAt = new Date().toISOString();
-		if (session.id !== this.current || document.hidden) head.unseen = session.id !== this.current;
 	}
 
 	#gone(id) {
@@ -277,7 +274,6 @@ export class Sessions {
 		this.#tell('titled', value);
 	}
 
-	// Hides a session, and deletes it when nobody wanted it back.
 	remove(id) {
 		const timer = setTimeout(() => this.finishRemoving(id), UNDO_MS);
 		this.deleting.set(id, timer);
@@ -302,7 +298,6 @@ export class Sessions {
 		this.#tell('list');
 	}
 
-	// Words that came while one was away, for the sentence that says so.
 	wordsIn(id) {
 		const last = this.open.get(id)?.messages.at(-1);
 		return last?.role === 'assistant' ? wordsIn(textOf(last)) : 0;

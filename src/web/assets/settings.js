@@ -15,7 +15,6 @@ function write(key, value) {
 		if (value === null || value === '') localStorage.removeItem(place + key);
 		else localStorage.setItem(place + key, JSON.stringify(value));
 	} catch {
-		// Without storage the page forgets, and works.
 	}
 }
 

@@ -101,6 +101,7 @@ const FOLDERS = {
 		const part = partOf(answer, id);
 		if (!part) return;
 		part.output = ((part.output ?? '') + content).slice(-OUTPUT_CHARS);
+		part.printed = (part.printed ?? 0) + content.length;
 	},
 	permission(answer, event, now, session) {
 		const part = partOf(answer, event.callId);
@@ -113,7 +114,6 @@ const FOLDERS = {
 		if (part) {
 			part.question = null;
 			part.reply = reply;
-			// What it took a person to answer is no time of the tool's.
 			part.startedAt = now;
 		}
 		stopWaiting(answer, now);

@@ -7,6 +7,8 @@ import { settings } from '../settings.js';
 import { count, dollars, tokensOf } from '../words.js';
 
 const TALLEST = 0.4;
+// On a phone Enter begins a line, as everywhere there, and the button sends.
+const coarse = matchMedia('(pointer: coarse)');
 const FILES = 8;
 
 export class Composer {
@@ -64,7 +66,6 @@ export class Composer {
 		this.#close();
 	}
 
-	// Words that were not heard come back, before what was typed since.
 	restore(text) {
 		this.#put(this.text && this.text !== text ? `${text}\n\n${this.text}` : text);
 		this.field.focus();
@@ -72,8 +73,8 @@ export class Composer {
 
 	#submit() {
 		const text = this.text.trim();
-		if (!text) return this.field.focus();
-		if (!this.actions.send(text)) return undefined;
+		// The box may be empty: Enter tries a lost connection at once.
+		if (!this.actions.send(text)) return this.field.focus();
 		settings.addPrompt(text);
 		this.#history = -1;
 		return this.#put('');
@@ -118,7 +119,7 @@ export class Composer {
 			event.stopPropagation();
 			return;
 		}
-		if (event.key === 'Enter' && !event.shiftKey && !event.altKey) {
+		if (event.key === 'Enter' && !event.shiftKey && !event.altKey && !coarse.matches) {
 			event.preventDefault();
 			if (this.running) this.actions.busy();
 			else this.#submit();

@@ -7,7 +7,6 @@ import { tick } from './tool.js';
 import { TurnView, userView } from './turn.js';
 
 const NEAR = 48;
-// Older messages are fetched this far before their place is reached.
 const AHEAD = 600;
 
 export class Conversation {
@@ -59,11 +58,9 @@ export class Conversation {
 		return view;
 	}
 
-	// Something changed: drawn with the next frame, however much comes before it.
 	touch() {
 		if (this.#dirty) return;
 		this.#dirty = true;
-		// A page that is not seen has no frames.
 		if (document.hidden) setTimeout(() => this.#draw(), 200);
 		else requestAnimationFrame(() => this.#draw());
 	}
@@ -136,7 +133,6 @@ export class Conversation {
 		const views = known.map(message => this.#viewOf(message).node);
 		first.before(...views);
 		if (!session.more) this.column.querySelector('.older')?.remove();
-		// The place where one reads stays where it is.
 		this.scroll.scrollTop += first.getBoundingClientRect().top - before;
 	}
 

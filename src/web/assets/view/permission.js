@@ -8,7 +8,6 @@ import { inline } from '../render.js';
 import { settings } from '../settings.js';
 import { diffView } from './diff.js';
 
-// Keys that were meant for something else are not taken for an answer.
 const DEAF_MS = 300;
 
 const asks = { bash: 'run this command', edit_file: 'edit this file', write_file: 'write this file', read_file: 'read this file' };

@@ -19,7 +19,6 @@ export class Sidebar {
 		this.search.addEventListener('input', async () => {
 			this.draw();
 			if (whole || !sessions.hasMore) return;
-			// The rest of the list is fetched once somebody looks for something in it.
 			whole = true;
 			await sessions.loadList(true).catch(() => { whole = false; });
 		});
@@ -121,7 +120,7 @@ export class Sidebar {
 
 function subline(state, head, now) {
 	if (state === 'asks') return 'asks you';
-	if (state === 'running') return 'writing';
+	if (state === 'running') return 'working';
 	const tokens = tokensOf(head.usage);
 	return [ago(Date.parse(head.updatedAt), now), tokens ? count(tokens) : null, state === 'done' ? 'done' : null].filter(Boolean).join(' · ');
 }

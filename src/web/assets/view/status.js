@@ -21,7 +21,6 @@ export class Status {
 		});
 	}
 
-	// A sentence that stays for a while. `tone` is `ok`, `warn` or `err`.
 	notice(text, tone = 'warn', ms = 8000, action = null) {
 		this.#notice = { text, tone, until: Date.now() + ms, action };
 		this.draw();
@@ -60,7 +59,7 @@ export class Status {
 	#current(session, now) {
 		if (this.link.state === 'gone') {
 			const seconds = Math.max(0, Math.ceil((this.link.nextTry - now) / 1000));
-			return { tone: 'warn', mark: '○', text: `Server gone; trying again ${seconds ? `in ${seconds} s` : 'now'}`, action: { label: 'Try now', run: () => this.link.tryNow() } };
+			return { tone: 'warn', mark: '○', text: `${this.link.problem ?? 'Server gone'}; trying again ${seconds ? `in ${seconds} s` : 'now'}`, action: { label: 'Try now', run: () => this.link.tryNow() } };
 		}
 		if (this.#notice) {
 			const { text, tone, action } = this.#notice;
@@ -87,7 +86,6 @@ export class Status {
 		let state = session ? stateOf(session) : 'idle';
 		if (state === 'idle' && this.done) state = 'done';
 		if (this.link.state === 'gone') state = 'gone';
-		// Another session that waits wants a person too.
 		if (state === 'idle' && [...this.sessions.heads.values()].some(head => head.waiting)) state = 'asks';
 		const title = `${TITLE_MARKS[state]}${session?.title || 'opencode'}${session?.title ? ' · opencode' : ''}`;
 		if (document.title !== title) document.title = title;
@@ -107,7 +105,6 @@ export class Status {
 		else if (event.type === 'done') this.say(event.finishReason === 'aborted' ? 'answer stopped' : 'answer finished');
 	}
 
-	// What became of a lost connection.
 	back({ restarted, words }) {
 		if (restarted) this.notice('Back: the server was started again', 'ok', 4000);
 		else this.notice(words > 0 ? `Back: ${plural(words, 'word')} caught up` : 'Back: nothing was missed', 'ok', 2500);

@@ -1,11 +1,10 @@
 // A tool call as a card: one line that says what and how it went; behind it arguments, live output,
 // result, diff; below it the question that it waits for.
 
-import { copyButton, el, icon, setText, sign } from '../dom.js';
+import { el, icon, setText, sign } from '../dom.js';
 import { counted, created, parseDiff } from '../diff.js';
 import { languageOfPath } from '../highlight.js';
-import { colour } from '../render.js';
-import { scroller } from '../scroller.js';
+import { CodeView } from '../render.js';
 import { duration, plural } from '../words.js';
 import { diffView } from './diff.js';
 import { permissionView } from './permission.js';
@@ -33,7 +32,6 @@ export function summary({ tool, args }) {
 
 function measure({ tool, args, result, status }, rows) {
 	if (result === undefined || result === null || status === 'denied') return [];
-	// Lines in brackets are the tool's own remarks.
 	const lines = result.split('\n').filter(line => line && !/^\[.*\]$/.test(line)).length;
 	const exit = /\[exit status (\d+)\]\s*$/.exec(result);
 	if (exit) return [`exit ${exit[1]}`];
@@ -83,7 +81,7 @@ export class ToolView {
 	update(part) {
 		this.part = part;
 		const state = part.question ? 'asks' : part.status;
-		const shown = `${state} ${part.result?.length} ${part.output?.length} ${part.durationMs}`;
+		const shown = `${state} ${part.result?.length} ${part.printed} ${part.durationMs}`;
 		if (shown === this.#shown) return;
 		const ended = part.status !== 'running' && !this.ended;
 		this.#shown = shown;
@@ -141,6 +139,7 @@ export class ToolView {
 		const key = `${part.status} ${part.result?.length}`;
 		if (part.status === 'running' && part.tool === 'bash' && this.live) {
 			setText(this.live, part.output || 'No output yet.');
+			this.live.parentNode.scrollTop = this.live.scrollHeight;
 			return;
 		}
 		if (key === this.filled) return;
@@ -170,18 +169,11 @@ export class ToolView {
 	}
 }
 
-// A call of which the row says everything.
 const isPlain = ({ tool, args }) => ['read_file', 'list_dir'].includes(tool) && Object.keys(args).every(key => key === 'path');
 
 const bashOutput = part => (part.result === '[no output]' ? '' : part.result ?? part.output ?? '');
 
-function block(label, text, lang) {
-	const code = el('code');
-	colour(code, text.replace(/\n$/, ''), lang ?? '');
-	const head = el('div.code-head', null, el('span.lang', null, label), copyButton('Copy', () => text));
-	const box = scroller('pre', label, code);
-	return el('div.code', null, head, box);
-}
+const block = (label, text, lang) => new CodeView({ text: text.replace(/\n$/, ''), lang }, label).node;
 
 export function tick(container, now) {
 	for (const node of container.querySelectorAll('[data-since]')) {

@@ -39,7 +39,6 @@ export class TurnView {
 		return this.#parts.reduce((sum, part) => sum + (part.count ?? 1), 0);
 	}
 
-	// Shows what changed. Text that is finished is not looked at again.
 	update(message) {
 		this.message = message;
 		const kinds = message.parts.map(part => part.type).join();
@@ -54,7 +53,7 @@ export class TurnView {
 		});
 		toggle(this.node, 'running', Boolean(message.running));
 		const last = message.parts.at(-1);
-		const waits = !last || (last.type === 'tool' && last.status !== 'running');
+		const waits = !message.retry && (!last || (last.type === 'tool' && last.status !== 'running'));
 		toggle(this.node, 'thinking', Boolean(message.running && !message.frozen && waits));
 		toggle(this.node, 'frozen', Boolean(message.frozen));
 		const ended = message.running ? '' : `${message.finishReason} ${message.error} ${message.unstored}`;
@@ -113,7 +112,7 @@ export class TurnView {
 
 function retryLine({ attempt, until, reason }) {
 	const time = el('span.countdown', { 'data-until': String(until) });
-	return el('p.note.warn', null, `The provider asks to wait: ${reason}. Trying again in `, time, ` (${attempt + 1}. try)`);
+	return el('p.note.warn', null, `${reason.replace(/\.$/, '')}. Trying again in `, time, ` (try ${attempt + 1}).`);
 }
 
 function unstoredLine(words) {
