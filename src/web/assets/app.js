@@ -252,11 +252,13 @@ function palette() {
 }
 
 function openSidebar(show) {
+	const wasOpen = document.body.classList.contains('side-open');
 	document.body.classList.toggle('side-open', show);
 	$('menu').setAttribute('aria-expanded', String(show));
 	$('sidebar').inert = narrow.matches && !show;
 	document.querySelector('main').inert = narrow.matches && show;
 	if (show) $('search').focus();
+	else if (wasOpen) $('menu').focus();
 }
 
 function nextTheme() {
@@ -281,7 +283,6 @@ $('menu').addEventListener('click', () => openSidebar(!document.body.classList.c
 $('scrim').addEventListener('click', () => openSidebar(false));
 $('new').addEventListener('click', () => go(null));
 $('more').addEventListener('click', event => sessionMenu(sessions.current, event.currentTarget));
-$('title').addEventListener('dblclick', () => sessions.current && rename());
 narrow.addEventListener('change', () => openSidebar(false));
 openSidebar(false);
 

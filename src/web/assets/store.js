@@ -13,7 +13,7 @@ export function sessionOf(view, more = false) {
 	// The messages are read after the status, so they know better.
 	const running = last?.role === 'assistant' && !last.finishReason;
 	session.status = running ? 'running' : 'idle';
-	if (running) Object.assign(last, { running, startedAt: Date.parse(last.createdAt), waitedMs: 0 });
+	if (running) Object.assign(last, { running, startedAt: Math.min(Date.parse(last.createdAt), Date.now()), waitedMs: 0 });
 	for (const question of view.pendingPermissions ?? []) {
 		const part = last && partOf(last, question.callId);
 		if (!part) continue;
@@ -177,7 +177,9 @@ export function mergeStored(local, stored) {
 
 function mergeMessage(mine, message) {
 	const [read, kept] = [textOf(mine), textOf(message)];
-	for (const key of ['startedAt', 'waitedMs', 'waitingSince', 'durationMs']) message[key] ??= mine[key];
+	// This clock's times, not the server's.
+	for (const key of ['startedAt', 'waitedMs', 'waitingSince']) message[key] = mine[key] ?? message[key];
+	message.durationMs ??= mine.durationMs;
 	if (message.running) return message;
 	const lost = read.length > kept.length && read.startsWith(kept);
 	if (!lost) return message;

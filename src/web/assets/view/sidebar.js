@@ -89,6 +89,7 @@ export class Sidebar {
 		setText(row.mark, MARKS[shown]);
 		setText(row.title, head.title);
 		row.link.title = head.title;
+		row.menu.setAttribute('aria-label', `Menu of ${head.title}`);
 		setText(row.sub, subline(shown, head, now));
 		const isCurrent = head.id === this.sessions.current;
 		row.node.classList.toggle('current', isCurrent);
@@ -106,8 +107,8 @@ export class Sidebar {
 			event.preventDefault();
 			this.actions.go(id);
 		}, onkeydown: event => this.#onRow(event, id) }, mark, el('span.lines', null, title, sub));
-		const row = el('div.session', null, link, iconButton('more', 'Session menu', event => this.actions.sessionMenu(id, event.currentTarget)));
-		return { node: row, mark, title, sub, link };
+		const menu = iconButton('more', '', event => this.actions.sessionMenu(id, event.currentTarget));
+		return { node: el('div.session', null, link, menu), mark, title, sub, link, menu };
 	}
 
 	#onRow(event, id) {
