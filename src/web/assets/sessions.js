@@ -44,7 +44,7 @@ export class Sessions {
 		return [...this.heads.values()]
 			.filter(head => !this.deleting.has(head.id))
 			.filter(head => words.every(word => head.title.toLowerCase().includes(word)))
-			.sort((a, b) => (a.updatedAt < b.updatedAt ? 1 : -1));
+			.sort((a, b) => Date.parse(b.updatedAt) - Date.parse(a.updatedAt));
 	}
 
 	async loadList(all = false) {
