@@ -65,6 +65,22 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// JSON text in which those characters that [`plain`] takes out stand as `\u009b`: the same JSON,
+/// and nothing in it moves a cursor.
+#[must_use]
+pub fn plain_json(json: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| (c.is_control() && c != '\n') || reorders(c);
+    if !json.contains(is_harmful) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        // All of them are within the first plane.
+        if is_harmful(c) { _ = write!(text, "\\u{:04x}", c as u32) } else { text.push(c) }
+    }
+    Cow::Owned(text)
+}
+
 /// Spells every control character out (`\n`, `\x1b`), and those that break or reorder a line: a
 /// record of a log stays one line, and says what it was given.
 #[must_use]
@@ -169,6 +185,16 @@ mod tests {
     fn nothing_that_moves_a_cursor_is_left() {
         assert_eq!(plain("a\x1b[2Jb\u{9b}1mc\x07\r\nd\te\u{202e}f"), "a[2Jb1mc\nd\tef");
         assert_eq!(plain("Grüße, 世界"), "Grüße, 世界");
+    }
+
+    #[test]
+    fn json_stays_the_same_and_moves_no_cursor() {
+        let told = serde_json::json!({ "a": "x\u{1b}[2J\u{9b}1m\u{202e}\u{7f}\n", "b": "é" });
+        let text = format!("{told:#}");
+        let shown = plain_json(&text);
+        assert!(shown.contains("\\u009b") && shown.contains('é'), "{shown}");
+        assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), told);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `opencode discover`: the servers that mDNS shows on this network.
 
+use std::io;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,7 +8,10 @@ use serde_json::{Value, json};
 use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
-use crate::cli::{lists, print};
+use crate::cli::look::Look;
+use crate::cli::table::{Column, column, table, word};
+use crate::cli::{print, print_json};
+use crate::config::Env;
 use crate::discovery::{self, AskError, Found};
 use crate::text;
 
@@ -16,18 +20,18 @@ const USUAL_TIME: f64 = 2.0;
 /// The longest time that may be asked for.
 const LONGEST: f64 = 3600.0;
 
-const SERVERS: &[lists::Column] = &[
-    ("NAME", |item| lists::word(&item["name"])),
-    ("URL", |item| lists::word(&item["url"])),
-    ("VERSION", |item| lists::word(&item["version"])),
-    ("PASSWORD", |item| match item["auth"].as_bool() {
+const SERVERS: &[Column] = &[
+    column("NAME", |item| word(&item["name"])),
+    column("URL", |item| word(&item["url"])),
+    column("VERSION", |item| word(&item["version"])),
+    column("PASSWORD", |item| match item["auth"].as_bool() {
         Some(true) => "wanted".to_owned(),
         Some(false) => "none".to_owned(),
         None => "?".to_owned(),
     }),
 ];
 
-pub(super) fn discover(typed: &Typed) -> Result<Exit, Failure> {
+pub(super) fn discover(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     let expected = "a number of seconds, more than 0 and at most 3600";
     let seconds = typed.parsed::<f64>("timeout", expected)?.unwrap_or(USUAL_TIME);
     if !(seconds > 0.0 && seconds <= LONGEST) {
@@ -40,9 +44,9 @@ pub(super) fn discover(typed: &Typed) -> Result<Exit, Failure> {
     })?;
     let servers: Vec<Value> = found.iter().map(shown).collect();
     if is_json {
-        print(&format!("{:#}\n", Value::from(servers.clone())))?;
+        print_json(&Value::from(servers.clone()))?;
     } else if !servers.is_empty() {
-        return print(&lists::table(SERVERS, &servers));
+        return print(&table(SERVERS, &servers, |_| false, Look::of(&io::stdout(), env)));
     }
     if servers.is_empty() {
         let text = format!(
@@ -85,7 +89,7 @@ mod tests {
         };
         let item = shown(&server);
         assert_eq!(item["url"], "http://10.0.0.7:4096/code");
-        let table = lists::table(SERVERS, std::slice::from_ref(&item));
+        let table = table(SERVERS, std::slice::from_ref(&item), |_| false, Look::plain(None));
         assert_eq!(
             table,
             "NAME       URL                        VERSION     PASSWORD\n\

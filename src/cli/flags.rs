@@ -9,7 +9,7 @@ use crate::text::nearest;
 
 /// A command of the program.
 pub(super) struct Command {
-    /// The word it is called by.
+    /// The word it is called by, or the two of a command with several parts.
     pub(super) name: &'static str,
     /// What stands behind its name in a usage line.
     pub(super) usage: &'static str,
@@ -57,18 +57,15 @@ const DIR: Flag = flag(
 const CA: Flag =
     flag("ca", Some("FILE"), None, "Trust this PEM certificate authority for https:// too");
 
-const LIST: &[Flag] = &[
-    flag("json", None, None, "JSON, as the API gives it"),
-    flag(
-        "attach",
-        Some("URL"),
-        None,
-        "Ask a running server, http://HOST:PORT or opencode://NAME.local",
-    ),
-    CA,
-    DIR,
-    HELP,
-];
+const ATTACH: Flag = flag(
+    "attach",
+    Some("URL"),
+    None,
+    "Ask a running server, http://HOST:PORT or opencode://NAME.local",
+);
+
+const LIST: &[Flag] =
+    &[flag("json", None, None, "JSON, as the API gives it"), ATTACH, CA, DIR, HELP];
 
 /// What both kinds of server take, and what one of them takes beside it.
 macro_rules! server_flags {
@@ -126,8 +123,8 @@ pub(super) const COMMANDS: &[Command] = &[
         summary: "Start the API server",
         details: "The first line on standard output is `opencode server listening on URL`.\n\
             Set OPENCODE_SERVER_PASSWORD (or OPENCODE_SERVER_PASSWORD_FILE) to require HTTP \
-            Basic\ncredentials; the user is `opencode` or OPENCODE_SERVER_USERNAME. Without a \
-            password only\nthis machine is served.\n\
+            Basic credentials; the user is `opencode` or OPENCODE_SERVER_USERNAME. Without a \
+            password only this machine is served.\n\
             Settings come from the `server` section of opencode.json; flags and environment go \
             first.",
         flags: server_flags!(),
@@ -149,20 +146,15 @@ pub(super) const COMMANDS: &[Command] = &[
         summary: "Ask once: the answer streams to standard output, then exit",
         details: "Without --attach it runs in this process, in the project directory.\n\
             Standard input that is a pipe or a file is added to the prompt; `-` waits for it; \
-            without\na prompt it is the prompt. Standard output carries the assistant's text \
-            alone, tool\nactivity goes to standard error.\n\
+            without a prompt it is the prompt. Standard output carries the assistant's text \
+            alone, tool activity goes to standard error.\n\
             The password for --attach comes from user:password@ in the URL or from \
-            OPENCODE_SERVER_PASSWORD,\nor is asked for on a terminal.\n\
+            OPENCODE_SERVER_PASSWORD, or is asked for on a terminal.\n\
             Exit status: 0 answered, 1 the turn failed, 2 wrong usage or unknown session, agent \
-            or model,\n3 server not reachable, 4 not authorised, 5 a tool was refused for want of anybody to permit it,\n124 timed out, 130 \
-            interrupted.",
+            or model, 3 server not reachable, 4 not authorised, 5 a tool was refused for want of \
+            anybody to permit it, 124 timed out, 130 interrupted.",
         flags: &[
-            flag(
-                "attach",
-                Some("URL"),
-                None,
-                "Ask a running server, http://HOST:PORT or opencode://NAME.local",
-            ),
+            ATTACH,
             flag("session", Some("ID"), None, "Go on in this session"),
             flag("continue", None, None, "Go on in the session that changed last"),
             flag("agent", Some("NAME"), None, "The agent that answers (build)"),
@@ -199,15 +191,69 @@ pub(super) const COMMANDS: &[Command] = &[
         ],
         takes_words: false,
     },
+    Command {
+        name: "sessions list",
+        usage: "[OPTIONS]",
+        summary: "List the sessions, the newest first; `opencode sessions` does the same",
+        details: "Without --attach these are the sessions of the project, whether or not a \
+            server runs.",
+        flags: LIST,
+        takes_words: false,
+    },
+    Command {
+        name: "sessions show",
+        usage: "[OPTIONS] ID",
+        summary: "Show what was said in a session",
+        details: "The beginning of an id is enough where no other id begins so.",
+        flags: LIST,
+        takes_words: true,
+    },
+    Command {
+        name: "sessions delete",
+        usage: "[OPTIONS] ID...",
+        summary: "Delete sessions for good",
+        details: "A turn that runs in one is stopped first, if it runs where the session is \
+            deleted: with --attach, at the server.",
+        flags: &[ATTACH, CA, DIR, HELP],
+        takes_words: true,
+    },
+    Command {
+        name: "sessions export",
+        usage: "[OPTIONS] ID",
+        summary: "Print a session as a Markdown document or as JSON",
+        details: "",
+        flags: &[
+            flag("format", Some("markdown|json"), None, "json: as the API gives it (markdown)"),
+            ATTACH,
+            CA,
+            DIR,
+            HELP,
+        ],
+        takes_words: true,
+    },
     list("models", "List the models there are, and which can be used"),
     list("providers", "List the model providers, and which key each one wants"),
     list("agents", "List the agents and their tools"),
+    Command {
+        name: "completions",
+        usage: "bash|zsh|fish",
+        summary: "Print what completes commands and flags in a shell",
+        details: "For bash: `opencode completions bash > \
+            ~/.local/share/bash-completion/completions/opencode`.\n\
+            For zsh: `opencode completions zsh > _opencode`, in a directory of $fpath.\n\
+            For fish: `opencode completions fish > ~/.config/fish/completions/opencode.fish`.",
+        flags: &[HELP],
+        takes_words: true,
+    },
     Command {
         name: "help",
         usage: "[COMMAND]",
         summary: "Show help for a command",
         details: "",
-        flags: &[HELP],
+        flags: &[
+            flag("man", None, None, "The manual page: `opencode help --man | man -l -`"),
+            HELP,
+        ],
         takes_words: true,
     },
 ];
@@ -215,6 +261,31 @@ pub(super) const COMMANDS: &[Command] = &[
 /// The command called by a word.
 pub(super) fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// The commands that a word stands before, as `sessions` does before `list`.
+pub(super) fn group(name: &str) -> impl Iterator<Item = &'static Command> + '_ {
+    COMMANDS.iter().filter(move |command| command.group() == Some(name))
+}
+
+impl Command {
+    /// The word before its own.
+    pub(super) fn group(&self) -> Option<&'static str> {
+        self.name.split_once(' ').map(|(group, _)| group)
+    }
+}
+
+impl Flag {
+    /// The words that its value can be, where it is one of a few.
+    pub(super) fn choices(&self) -> Vec<&'static str> {
+        let value = self.value.unwrap_or_default();
+        if value.contains('|') { value.split('|').collect() } else { Vec::new() }
+    }
+
+    /// Whether it may stand several times.
+    pub(super) fn repeats(&self) -> bool {
+        self.help.contains("may be repeated")
+    }
 }
 
 /// What was typed behind a command.
@@ -302,6 +373,11 @@ impl Typed {
             .transpose()
     }
 
+    /// What is wrong with how the command was called.
+    pub(super) fn usage(&self, text: &str) -> Failure {
+        Failure::usage(self.command.name, text)
+    }
+
     /// A flag's value, parsed.
     ///
     /// # Errors
@@ -319,7 +395,7 @@ impl Typed {
     /// The failure of a wrong value.
     pub(super) fn wrong(&self, name: &str, expected: &str, value: &str) -> Failure {
         let text = format!("--{name} must be {expected}, and is \"{value}\"");
-        Failure::usage(self.command.name, &text)
+        self.usage(&text)
     }
 }
 

@@ -1,44 +1,54 @@
 //! `opencode models`, `providers` and `agents`: the lists of the API, as tables for people and,
 //! with `--json`, for scripts.
 
+use std::io;
+
 use serde_json::{Value, json};
 
 use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
+use crate::cli::look::Look;
 use crate::cli::password::{self, Signalled};
-use crate::cli::{print, project};
+use crate::cli::table::{Column, column, table, word, words};
+use crate::cli::{print, print_json, project};
 use crate::client::Target;
 use crate::config::{Env, ServerFlags};
-use crate::text;
-
-/// A column: its heading, and what it shows of an item.
-pub(super) type Column = (&'static str, fn(&Value) -> String);
 
 const MODELS: &[Column] = &[
-    ("MODEL", |item| word(&item["id"])),
-    ("NAME", |item| word(&item["name"])),
-    ("CONTEXT", |item| word(&item["contextWindow"])),
-    ("USABLE", |item| if item["available"] == true { "yes" } else { "no key" }.to_owned()),
+    column("MODEL", |item| word(&item["id"])),
+    words("NAME", |item| word(&item["name"])),
+    column("CONTEXT", |item| item["contextWindow"].as_u64().map_or("-".to_owned(), thousands)),
+    column("USABLE", |item| if is_usable(item) { "yes" } else { "no key" }.to_owned()),
 ];
 const PROVIDERS: &[Column] = &[
-    ("PROVIDER", |item| word(&item["id"])),
-    ("NAME", |item| word(&item["name"])),
-    ("MODELS", |item| word(&item["models"])),
-    ("CONFIGURED", |item| match (item["configured"] == true, &item["keyVariable"]) {
+    column("PROVIDER", |item| word(&item["id"])),
+    words("NAME", |item| word(&item["name"])),
+    column("MODELS", |item| word(&item["models"])),
+    column("CONFIGURED", |item| match (is_usable(item), &item["keyVariable"]) {
         (true, _) => "yes".to_owned(),
         (false, Value::String(variable)) => format!("set {variable}"),
         (false, _) => "no".to_owned(),
     }),
 ];
 const AGENTS: &[Column] = &[
-    ("AGENT", |item| word(&item["id"])),
-    ("TOOLS", |item| {
+    column("AGENT", |item| word(&item["id"])),
+    words("DESCRIPTION", |item| word(&item["description"])),
+    words("TOOLS", |item| {
         let tools = item["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
         tools.iter().map(word).collect::<Vec<_>>().join(" ")
     }),
-    ("DESCRIPTION", |item| word(&item["description"])),
 ];
+
+/// Whether a model or a provider can be asked.
+fn is_usable(item: &Value) -> bool {
+    item["available"] == true || item["configured"] == true
+}
+
+/// Tokens in thousands, as providers tell them.
+fn thousands(tokens: u64) -> String {
+    if tokens < 1000 { tokens.to_string() } else { format!("{}k", tokens / 1000) }
+}
 
 /// Prints one of the lists; `name` is the command and the last part of its path.
 pub(super) fn list(name: &str, typed: &Typed, env: &Env) -> Result<Exit, Failure> {
@@ -53,14 +63,15 @@ pub(super) fn list(name: &str, typed: &Typed, env: &Env) -> Result<Exit, Failure
         None => here(name, typed, env)?,
     };
     if typed.switch("json")? == Some(true) {
-        return print(&format!("{items:#}\n"));
+        return print_json(&items);
     }
-    let columns = match name {
-        "models" => MODELS,
-        "providers" => PROVIDERS,
-        _ => AGENTS,
+    let (columns, is_faint): (_, fn(&Value) -> bool) = match name {
+        "models" => (MODELS, |item| !is_usable(item)),
+        "providers" => (PROVIDERS, |item| !is_usable(item)),
+        _ => (AGENTS, |_| false),
     };
-    print(&text::plain(&table(columns, items.as_array().map(Vec::as_slice).unwrap_or_default())))
+    let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
+    print(&table(columns, items, is_faint, Look::of(&io::stdout(), env)))
 }
 
 fn here(name: &str, typed: &Typed, env: &Env) -> Result<Value, Failure> {
@@ -72,28 +83,6 @@ fn here(name: &str, typed: &Typed, env: &Env) -> Result<Value, Failure> {
         "providers" => json!(engine.catalogue().providers()),
         _ => json!(engine.agents()),
     })
-}
-
-pub(super) fn word(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// Columns as wide as their widest cell; the last one is not padded.
-pub(super) fn table(columns: &[Column], items: &[Value]) -> String {
-    let heading = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect::<Vec<_>>();
-    let rows = items.iter().map(|item| columns.iter().map(|(_, cell)| cell(item)).collect());
-    let rows: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<_> = (0..columns.len()).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -110,6 +99,12 @@ mod tests {
         let expected = "PROVIDER   NAME           MODELS  CONFIGURED\n\
                         anthropic  Anthropic      11      set ANTHROPIC_API_KEY\n\
                         offline    Offline guide  1       yes\n";
-        assert_eq!(table(PROVIDERS, &items), expected);
+        let shown = |columns| table(PROVIDERS, &items, |_| false, Look::plain(columns));
+        assert_eq!(shown(None), expected);
+        assert!(
+            shown(Some(50)).contains("offline    Offline…  1       yes"),
+            "{}",
+            shown(Some(50))
+        );
     }
 }

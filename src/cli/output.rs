@@ -167,7 +167,7 @@ fn stderr(line: &str) {
 }
 
 /// What a tool is about, in a few words.
-fn subject(args: &Value) -> String {
+pub(super) fn subject(args: &Value) -> String {
     let named = ["command", "path", "pattern"].iter().find_map(|name| args[name].as_str());
     named.map_or_else(|| args.to_string(), str::to_owned)
 }

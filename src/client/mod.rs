@@ -124,6 +124,18 @@ impl Remote {
         until(cancel, move || remote.json(remote.send(&remote.agent, &path, body)))?
     }
 
+    /// Deletes something, until the cancel.
+    pub fn delete(&self, path: &str, cancel: &Cancel) -> Result<(), ClientError> {
+        let (remote, url) = (self.clone(), self.at(path));
+        until(cancel, move || {
+            let mut request = remote.agent.delete(url);
+            if let Some(authorization) = &remote.authorization {
+                request = request.header("Authorization", authorization);
+            }
+            remote.accepted(request.call()).map(|_| ())
+        })?
+    }
+
     /// Posts JSON and follows the events of the answer until the cancel or the end.
     pub fn stream(&self, path: &str, body: &Value, cancel: &Cancel) -> Result<Events, ClientError> {
         let agent = self.streaming.clone();

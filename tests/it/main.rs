@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod broken_providers;
+mod completions_in_shells;
 mod connection;
 mod crash;
 mod curl_examples;
@@ -27,6 +28,7 @@ mod room_for_everybody;
 mod run_command;
 mod scripted;
 mod seed_page;
+mod sessions_command;
 mod sessions_survive;
 mod sign_in;
 mod slow_clients;

@@ -1,0 +1,110 @@
+//! One session as a Markdown document.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::cli::output::subject;
+use crate::cli::show::when;
+use crate::text::{fence, plain};
+
+/// The session with all that was said, and each tool folded. What a model thought before it spoke
+/// is in the JSON alone.
+pub(super) fn markdown(session: &Value) -> String {
+    let line = |value: &Value| plain(value.as_str().unwrap_or("?")).replace(['\n', '\t'], " ");
+    let mut text = format!(
+        "# {}\n\nSession `{}`, agent {}, model {}, {}\n",
+        line(&session["title"]),
+        line(&session["id"]),
+        line(&session["agent"]),
+        line(&session["model"]),
+        when(&session["createdAt"]),
+    );
+    for message in session["messages"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let who = if message["role"] == "user" { "You" } else { "Assistant" };
+        let _ = writeln!(text, "\n## {who}");
+        for part in message["parts"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            match part["type"].as_str() {
+                Some("text") => {
+                    let said = plain(part["text"].as_str().unwrap_or_default());
+                    let _ = writeln!(text, "\n{}", said.trim_matches('\n'));
+                }
+                Some("tool") => tool(&mut text, part),
+                _ => {}
+            }
+        }
+        let error = message["error"].as_str();
+        match (error, message["finishReason"].as_str()) {
+            (Some(error), _) => _ = writeln!(text, "\n*Failed: {}*", plain(error)),
+            (None, Some("aborted")) => text.push_str("\n*Stopped.*\n"),
+            (None, Some("length")) => text.push_str("\n*Cut at the model's output limit.*\n"),
+            _ => {}
+        }
+    }
+    text
+}
+
+fn tool(text: &mut String, part: &Value) {
+    let name = plain(part["tool"].as_str().unwrap_or("?"));
+    let about = subject(&part["args"]).replace('\n', " ");
+    let state = match part["status"].as_str() {
+        Some("error") => ", failed",
+        Some("denied") => ", refused",
+        _ => "",
+    };
+    let _ = writeln!(
+        text,
+        "\n<details>\n<summary><code>{}</code> {}{state}</summary>\n",
+        as_html(&name),
+        as_html(&plain(&about)),
+    );
+    fenced(text, "json", &format!("{:#}", part["args"]));
+    if let Some(result) = part["result"].as_str() {
+        text.push('\n');
+        fenced(text, "", result);
+    }
+    text.push_str("\n</details>\n");
+}
+
+/// A block of code, its fence longer than any in it.
+fn fenced(text: &mut String, language: &str, code: &str) {
+    let code = plain(code);
+    let fence = fence(&code);
+    let end = if code.ends_with('\n') || code.is_empty() { "" } else { "\n" };
+    let _ = writeln!(text, "{fence}{language}\n{code}{end}{fence}");
+}
+
+fn as_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tools_are_folded_and_no_fence_in_them_ends_the_block() {
+        let told = json!({
+            "id": "01m8", "title": "Show it", "agent": "build", "model": "offline/guide",
+            "createdAt": "2027-01-15T08:00:00Z",
+            "messages": [
+                { "role": "user", "parts": [{ "type": "text", "text": "show it\n" }] },
+                { "role": "assistant", "finishReason": "stop", "parts": [
+                    { "type": "tool", "tool": "bash", "args": { "command": "cat <a> & b" },
+                      "status": "completed", "result": "```sh\nls\n```\n\u{1b}[1m" },
+                    { "type": "text", "text": "There." }] },
+            ],
+        });
+        let expected = "# Show it\n\n\
+            Session `01m8`, agent build, model offline/guide, 2027-01-15 08:00 UTC\n\n\
+            ## You\n\nshow it\n\n\
+            ## Assistant\n\n\
+            <details>\n<summary><code>bash</code> cat &lt;a&gt; &amp; b</summary>\n\n\
+            ```json\n{\n  \"command\": \"cat <a> & b\"\n}\n```\n\n\
+            ````\n```sh\nls\n```\n[1m\n````\n\n</details>\n\n\
+            There.\n";
+        assert_eq!(markdown(&told), expected);
+    }
+}
