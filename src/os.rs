@@ -295,6 +295,16 @@ fn wipe_environment(is_secret: impl Fn(&str) -> bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this process was started with a signal ignored, by its number: `nohup` does that, and a
+/// shell to what it puts into the background.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1)
+}
+
 /// Raises the number of open descriptors to what the hard limit allows, and returns it.
 #[must_use]
 pub fn raise_descriptor_limit() -> u64 {
@@ -357,6 +367,13 @@ mod tests {
     #[test]
     fn a_machine_has_memory() {
         assert!(memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn an_ignored_signal_is_known() {
+        // The standard library ignores the one and leaves the other.
+        assert!(is_ignored(13) && !is_ignored(15));
+        assert!(!is_ignored(0) && !is_ignored(65));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Exit {
     Refused = 5,
     /// The time was over.
     TimedOut = 124,
+    /// The terminal is gone: SIGHUP.
+    HungUp = 129,
     /// Ctrl-C.
     Interrupted = 130,
     /// SIGTERM.

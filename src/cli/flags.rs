@@ -152,10 +152,16 @@ pub(super) const COMMANDS: &[Command] = &[
             OPENCODE_SERVER_PASSWORD, or is asked for on a terminal.\n\
             Exit status: 0 answered, 1 the turn failed, 2 wrong usage or unknown session, agent \
             or model, 3 server not reachable, 4 not authorised, 5 a tool was refused for want of \
-            anybody to permit it, 124 timed out, 130 interrupted.",
+            anybody to permit it, 124 timed out, 130 interrupted (129 and 143 by SIGHUP and \
+            SIGTERM).",
         flags: &[
             ATTACH,
-            flag("session", Some("ID"), None, "Go on in this session"),
+            flag(
+                "session",
+                Some("ID"),
+                None,
+                "Go on in this session, by as much of its id as tells",
+            ),
             flag("continue", None, None, "Go on in the session that changed last"),
             flag("agent", Some("NAME"), None, "The agent that answers (build)"),
             flag("model", Some("PROVIDER/MODEL"), None, "The model that answers"),
@@ -175,7 +181,7 @@ pub(super) const COMMANDS: &[Command] = &[
         summary: "Tell in one line whether a server answers, for health checks",
         details: "Without --attach it asks the address that `serve` would take here.\n\
             Exit status: 0 it answers, 3 it does not, 4 not authorised.",
-        flags: &[flag("attach", Some("URL"), None, "The server to ask"), CA, DIR, HELP],
+        flags: LIST,
         takes_words: false,
     },
     Command {

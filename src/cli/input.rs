@@ -125,6 +125,8 @@ enum Fault {
     Silent,
     TooLong(usize),
     NotUtf8,
+    /// NUL bytes: no provider takes them, and no text has them.
+    NotText,
     /// Nothing could be read at all.
     Unreadable(io::Error),
     Failed(io::Error),
@@ -137,6 +139,7 @@ impl Fault {
             Self::Silent => (Exit::Usage, "nobody writes to it".to_owned()),
             Self::TooLong(most) => (Exit::Usage, format!("it has more than {most} bytes")),
             Self::NotUtf8 => (Exit::Usage, "it is not UTF-8".to_owned()),
+            Self::NotText => (Exit::Usage, "it has NUL bytes, so it is no text".to_owned()),
             Self::Unreadable(error) => (Exit::Usage, error.to_string()),
             Self::Failed(error) => (Exit::Failed, error.to_string()),
         };
@@ -184,7 +187,11 @@ fn read(
             return Err(Fault::TooLong(most));
         }
     }
-    String::from_utf8(bytes).map_err(|_| Fault::NotUtf8)
+    match String::from_utf8(bytes) {
+        Ok(text) if text.contains('\0') => Err(Fault::NotText),
+        Ok(text) => Ok(text),
+        Err(_) => Err(Fault::NotUtf8),
+    }
 }
 
 /// A file as a fenced block with its path.

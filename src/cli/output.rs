@@ -212,8 +212,16 @@ impl Writer {
             let written = writing.write_all();
             writing.lock().finished = true;
             writing.changed.notify_all();
-            if written.is_err() {
-                stopping.request(Exit::Ok);
+            match written {
+                Ok(()) => {}
+                // Who reads has had enough.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    stopping.request(Exit::Ok);
+                }
+                Err(error) => {
+                    tell(&format!("standard output: {error}"));
+                    stopping.request(Exit::Failed);
+                }
             }
         };
         let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(write)?;

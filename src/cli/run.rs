@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cancel::Cancel;
@@ -17,10 +17,11 @@ use crate::cli::flags::Typed;
 use crate::cli::output::{Format, Printer, tell};
 use crate::cli::password::{self, Signalled};
 use crate::cli::stop::Stop;
-use crate::cli::{input, project};
+use crate::cli::{input, project, sessions};
 use crate::client::{ClientError, Remote, Target};
 use crate::config::{Env, ServerFlags};
 use crate::event::Body;
+use crate::os;
 use crate::session::{Next, Prompt, Sessions};
 use crate::tool;
 
@@ -100,12 +101,18 @@ struct Ask {
 /// Starts what ends the run early: signals, and the time-out.
 fn watch(stop: &Stop, timeout: Option<Duration>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::Failed, format!("signals: {error}"));
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    // What the caller ignores stays ignored.
+    let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !os::is_ignored(*signal));
+    let mut signals = Signals::new(heard).map_err(failed)?;
     let on_signal = stop.clone();
     let watch_signals = move || {
         let mut is_second = false;
         for signal in signals.forever() {
-            let exit = if signal == SIGINT { Exit::Interrupted } else { Exit::Terminated };
+            let exit = match signal {
+                SIGINT => Exit::Interrupted,
+                SIGHUP => Exit::HungUp,
+                _ => Exit::Terminated,
+            };
             if std::mem::replace(&mut is_second, true) {
                 std::process::exit(exit as i32);
             }
@@ -133,8 +140,13 @@ fn attached(
     stop: &Stop,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    let session =
-        if ask.newest { Some(newest(remote, &stop.cancel)?) } else { ask.session.clone() };
+    let session = match &ask.session {
+        _ if ask.newest => Some(newest(remote, &stop.cancel)?),
+        Some(typed) => {
+            Some(sessions::meant(typed, || Ok(remote.get("/api/sessions", &stop.cancel)?))?)
+        }
+        None => None,
+    };
     let body = json!({
         "message": message,
         "sessionId": session,
@@ -233,7 +245,13 @@ fn in_process(
     let bounds = project::bounds(&config);
     let engine = Arc::new(project::engine(&config, env, directory)?);
     let sessions = Arc::new(Sessions::new(engine, store, bounds));
-    let session = if ask.newest { Some(newest_here(&sessions)?) } else { ask.session };
+    let session = match ask.session {
+        _ if ask.newest => Some(newest_here(&sessions)?),
+        Some(typed) => {
+            Some(sessions::meant(&typed, || Ok(json!(sessions.list(None, usize::MAX)?)))?)
+        }
+        None => None,
+    };
     let prompt = Prompt {
         message,
         session,

@@ -24,7 +24,6 @@ use crate::config::{Env, ServerFlags};
 use crate::error::Code;
 use crate::id;
 use crate::session::Sessions;
-use crate::text::plain;
 
 /// At least so much of an id is shown: the time in it.
 const SHORT: usize = 10;
@@ -202,26 +201,33 @@ impl Source<'_> {
         }
     }
 
-    /// The id that a person's beginning of it means.
     fn resolve(&self, typed: &str) -> Result<String, Failure> {
-        if id::time_ms(typed).is_some() {
-            return Ok(typed.to_owned());
-        }
-        let usage = |text: String| Err(Failure::new(Exit::Usage, text));
-        let shown = plain(typed);
-        let all = self.list()?;
-        let ids = all.iter().filter_map(|session| session["id"].as_str());
-        let mut meant = ids.filter(|id| !typed.is_empty() && id.starts_with(typed));
-        match (meant.next(), meant.count()) {
-            (Some(id), 0) => Ok(id.to_owned()),
-            (None, _) => usage(format!(
-                "no session's id is or begins with \"{shown}\"; `opencode sessions` lists them"
-            )),
-            (Some(_), more) => usage(format!(
-                "{} sessions' ids begin with \"{shown}\"; give more of the one that is meant",
-                more + 1
-            )),
-        }
+        meant(typed, || self.list().map(Value::Array))
+    }
+}
+
+/// The id whose beginning a person typed; what there is, is asked for only where it is not whole.
+pub(super) fn meant(
+    typed: &str,
+    list: impl FnOnce() -> Result<Value, Failure>,
+) -> Result<String, Failure> {
+    if id::time_ms(typed).is_some() {
+        return Ok(typed.to_owned());
+    }
+    let usage = |text: String| Err(Failure::new(Exit::Usage, text));
+    let all = list()?;
+    let all = all.as_array().map(Vec::as_slice).unwrap_or_default();
+    let ids = all.iter().filter_map(|session| session["id"].as_str());
+    let mut fits = ids.filter(|id| !typed.is_empty() && id.starts_with(typed));
+    match (fits.next(), fits.count()) {
+        (Some(id), 0) => Ok(id.to_owned()),
+        (None, _) => usage(format!(
+            "no session's id is or begins with \"{typed}\"; `opencode sessions` lists them"
+        )),
+        (Some(_), more) => usage(format!(
+            "{} sessions' ids begin with \"{typed}\"; give more of the one that is meant",
+            more + 1
+        )),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::password::{self, Signalled};
-use crate::cli::{print, project};
+use crate::cli::{print, print_json, project};
 use crate::client::Target;
 use crate::config::{Env, ServerFlags};
 use crate::text;
@@ -19,6 +19,9 @@ pub(super) fn status(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     let (base, status) = password::signed_in(target, env, Signalled::Nobody, &cancel, |remote| {
         Ok((remote.url().to_owned(), remote.get("/api/status", &cancel)?))
     })?;
+    if typed.switch("json")? == Some(true) {
+        return print_json(&status);
+    }
     let word = |name: &str| status[name].as_str().unwrap_or("?").to_owned();
     let line = format!(
         "{}: {}, version {}, {} sessions, {} turns running, model {}\n",

@@ -27,6 +27,7 @@ mod requests_of_others;
 mod room_for_everybody;
 mod run_command;
 mod scripted;
+mod scripting;
 mod seed_page;
 mod sessions_command;
 mod sessions_survive;

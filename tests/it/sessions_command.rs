@@ -93,6 +93,35 @@ fn the_beginning_of_an_id_is_enough_where_no_other_begins_so() {
 }
 
 #[test]
+fn a_run_goes_on_in_a_session_by_the_beginning_of_its_id() {
+    let (world, ids) = world();
+    let differ = (1..=36).find(|end| ids[0][..*end] != ids[1][..*end]).unwrap();
+    let server = world.serve();
+    let url = server.url();
+    for attach in [&[][..], &["--attach", &url]] {
+        let begun = ["run", "--session", &ids[1][..differ], "again"];
+        server.world.run(&[&begun, attach].concat()).assert_status(0);
+        let many = ["run", "--session", &ids[1][..differ - 1], "again"];
+        let many = server.world.run(&[&many, attach].concat());
+        many.assert_status(2);
+        assert!(many.stderr.contains("2 sessions' ids begin"), "{many:?}");
+    }
+    let session = server.get(&format!("/api/sessions/{}", ids[1]));
+    assert_eq!(session["messageCount"], 6);
+}
+
+#[test]
+fn a_status_is_one_line_or_the_apis_json() {
+    let server = World::new().serve();
+    let url = server.url();
+    let line = server.world.run(&["status", "--attach", &url]);
+    assert_eq!(line.stdout.lines().count(), 1, "{line:?}");
+    let json = server.world.run(&["status", "--attach", &url, "--json"]);
+    let told: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&told["status"], &told["apiVersion"]), (&json!("ok"), &json!(1)));
+}
+
+#[test]
 fn deleted_sessions_are_gone_here_and_at_the_server() {
     let (world, ids) = world();
     let server = world.serve();
