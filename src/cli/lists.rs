@@ -17,14 +17,15 @@ use crate::config::{Env, ServerFlags};
 
 const MODELS: &[Column] = &[
     column("MODEL", |item| word(&item["id"])),
-    words("NAME", |item| word(&item["name"])),
-    column("CONTEXT", |item| item["contextWindow"].as_u64().map_or("-".to_owned(), thousands)),
+    words("NAME", |item| word(&item["name"])).or_none(),
+    column("CONTEXT", |item| item["contextWindow"].as_u64().map_or("-".to_owned(), thousands))
+        .or_none(),
     column("USABLE", |item| if is_usable(item) { "yes" } else { "no key" }.to_owned()),
 ];
 const PROVIDERS: &[Column] = &[
     column("PROVIDER", |item| word(&item["id"])),
-    words("NAME", |item| word(&item["name"])),
-    column("MODELS", |item| word(&item["models"])),
+    words("NAME", |item| word(&item["name"])).or_none(),
+    column("MODELS", |item| word(&item["models"])).or_none(),
     column("CONFIGURED", |item| match (is_usable(item), &item["keyVariable"]) {
         (true, _) => "yes".to_owned(),
         (false, Value::String(variable)) => format!("set {variable}"),
@@ -37,7 +38,8 @@ const AGENTS: &[Column] = &[
     words("TOOLS", |item| {
         let tools = item["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
         tools.iter().map(word).collect::<Vec<_>>().join(" ")
-    }),
+    })
+    .or_none(),
 ];
 
 /// Whether a model or a provider can be asked.

@@ -79,8 +79,8 @@ pub(super) fn list(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
 const COLUMNS: &[Column] = &[
     column("SESSION", |item| word(&item["id"])),
     column("CHANGED", |item| word(&item["changed"])),
-    column("MESSAGES", |item| word(&item["messageCount"])),
-    words("MODEL", |item| word(&item["model"])),
+    column("MESSAGES", |item| word(&item["messageCount"])).or_none(),
+    words("MODEL", |item| word(&item["model"])).or_none(),
     words("TITLE", |item| word(&item["title"])),
 ];
 

@@ -5,22 +5,30 @@ use serde_json::Value;
 use crate::cli::look::{Look, fit, width};
 use crate::text::plain;
 
-/// A column: its heading, what it shows of an item, and whether it may be cut where the terminal
-/// is too narrow.
+/// A column: its heading, what it shows of an item, and what becomes of it where the terminal is
+/// too narrow.
 pub(super) struct Column {
     heading: &'static str,
     cell: fn(&Value) -> String,
     gives_way: bool,
+    can_go: bool,
 }
 
-/// A column that is always shown whole.
+/// A column that is shown whole.
 pub(super) const fn column(heading: &'static str, cell: fn(&Value) -> String) -> Column {
-    Column { heading, cell, gives_way: false }
+    Column { heading, cell, gives_way: false, can_go: false }
 }
 
 /// A column of words, which may be cut.
 pub(super) const fn words(heading: &'static str, cell: fn(&Value) -> String) -> Column {
-    Column { heading, cell, gives_way: true }
+    Column { heading, cell, gives_way: true, can_go: false }
+}
+
+impl Column {
+    /// The same, left out where there is no room for it.
+    pub(super) const fn or_none(self) -> Self {
+        Self { can_go: true, ..self }
+    }
 }
 
 /// What is left of a column that gives way.
@@ -35,11 +43,23 @@ pub(super) fn table(
     is_faint: fn(&Value) -> bool,
     look: Look,
 ) -> String {
-    let rows: Vec<Vec<String>> = items
+    let mut columns: Vec<_> = columns.iter().collect();
+    let mut rows: Vec<Vec<String>> = items
         .iter()
         .map(|item| columns.iter().map(|column| on_one_line(&(column.cell)(item))).collect())
         .collect();
-    let widths = widths(columns, &rows, look.width);
+    let mut widths = widths(&columns, &rows, look.width);
+    // The last of them goes first.
+    while let Some(most) = look.width
+        && whole(&widths) > most
+        && let Some(last) = columns.iter().rposition(|column| column.can_go)
+    {
+        columns.remove(last);
+        for row in &mut rows {
+            row.remove(last);
+        }
+        widths = self::widths(&columns, &rows, look.width);
+    }
     let line = |cells: &[&str]| {
         let cells = cells.iter().zip(&widths).map(|(cell, most)| {
             let cell = fit(cell, *most);
@@ -69,9 +89,14 @@ pub(super) fn word(value: &Value) -> String {
     }
 }
 
+/// What columns and the gaps between them take.
+fn whole(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1)
+}
+
 /// Columns as wide as their widest cell; where that is too much, those that give way are cut, the
 /// widest first.
-fn widths(columns: &[Column], rows: &[Vec<String>], most: Option<usize>) -> Vec<usize> {
+fn widths(columns: &[&Column], rows: &[Vec<String>], most: Option<usize>) -> Vec<usize> {
     let widest = |at: usize| rows.iter().map(|row| width(&row[at])).max().unwrap_or(0);
     let mut widths: Vec<_> = columns
         .iter()
@@ -79,8 +104,7 @@ fn widths(columns: &[Column], rows: &[Vec<String>], most: Option<usize>) -> Vec<
         .map(|(at, column)| widest(at).max(width(column.heading)))
         .collect();
     let Some(most) = most else { return widths };
-    let most = most.saturating_sub(GAP.len() * columns.len().saturating_sub(1));
-    let mut over = widths.iter().sum::<usize>().saturating_sub(most);
+    let mut over = whole(&widths).saturating_sub(most);
     while over > 0 {
         let giving = (0..columns.len()).filter(|at| columns[*at].gives_way);
         let Some(at) = giving.max_by_key(|at| widths[*at]).filter(|at| widths[*at] > LEAST) else {
@@ -139,6 +163,25 @@ mod tests {
         }
         assert_eq!(shown(&items, Some(50))[1], "0123456789  quite a long name  Review the change…");
         assert_eq!(shown(&items, Some(30))[1], "0123456789  quite a…  Review…");
+    }
+
+    #[test]
+    fn what_can_go_goes_where_there_is_no_room() {
+        let columns = [
+            column("ID", |item| word(&item["id"])),
+            words("NAME", |item| word(&item["name"])).or_none(),
+            column("SIZE", |item| word(&item["size"])).or_none(),
+            column("STATE", |item| word(&item["state"])),
+        ];
+        let items = [json!({ "id": "0123456789", "name": "a name", "size": 7, "state": "ready" })];
+        let shown = |most| {
+            let table = table(&columns, &items, |_| false, Look::plain(Some(most)));
+            table.lines().nth(1).unwrap_or_default().to_owned()
+        };
+        assert_eq!(shown(31), "0123456789  a name  7     ready");
+        assert_eq!(shown(30), "0123456789  a name  ready");
+        assert_eq!(shown(20), "0123456789  ready");
+        assert_eq!(shown(12), "0123456789…");
     }
 
     #[test]

@@ -106,6 +106,22 @@ impl World {
         Ran::of(child.wait_with_output().unwrap())
     }
 
+    /// Another program in the same place, with ours as its last argument.
+    pub(crate) fn through(&self, program: &str, args: &[&str]) -> Command {
+        let like = self.command(&[]);
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .arg(like.get_program())
+            .current_dir(self.project.path())
+            .env_clear()
+            .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
     /// Starts a server on a free port.
     pub(crate) fn serve(self) -> Serving {
         self.serve_with(&[])

@@ -132,6 +132,18 @@ pub(crate) fn answer(status: u16, body: &Value) -> String {
     )
 }
 
+/// A project in which a model says the same to whoever asks.
+pub(crate) fn said(acts: impl IntoIterator<Item = String>) -> (Scripted, World) {
+    let model = Scripted::play(acts.into_iter().map(Act::Say));
+    let world = model.world(Protocol::OpenAi, &json!({}));
+    (model, world)
+}
+
+/// An answer of these words.
+pub(crate) fn spoken(text: &str) -> String {
+    stream(&(Protocol::OpenAi.text(text) + &Protocol::OpenAi.end(false)))
+}
+
 /// The provider; it ends when it is dropped.
 pub(crate) struct Scripted {
     address: SocketAddr,

@@ -1,246 +1,23 @@
-//! `opencode run` as scripts and service managers call it: each exit status, standard streams in
-//! every state they can be in, signals. What people asked for and did not get elsewhere.
+//! `opencode run` with its standard streams in every state they can be in: silent, closed, full,
+//! no text, too much. It never hangs and never panics.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::model::Model;
 use crate::peers::leave_out;
-use crate::program::{World, await_that, is_alive};
-use crate::scripted::{Act, Protocol, Scripted, answer, stream};
-
-// --- exit statuses ---------------------------------------------------------------------------
-
-/// A project in which a model says the same to whoever asks.
-fn said(acts: impl IntoIterator<Item = String>) -> (Scripted, World) {
-    let model = Scripted::play(acts.into_iter().map(Act::Say));
-    let world = model.world(Protocol::OpenAi, &json!({}));
-    (model, world)
-}
-
-fn spoken(text: &str) -> String {
-    stream(&(Protocol::OpenAi.text(text) + &Protocol::OpenAi.end(false)))
-}
-
-/// A run in the project, and one at a server of the project.
-fn both(world: World, args: &[&str], check: impl Fn(i32, &str, &str)) {
-    let server = world.serve();
-    let url = server.url();
-    for attach in [&[][..], &["--attach", &url]] {
-        let run = server.world.run(&[&["run"], attach, args].concat());
-        check(run.status, &run.stdout, &run.stderr);
-    }
-}
-
-#[test]
-fn exit_status_0_is_an_answer() {
-    let (_model, world) = said([spoken("forty-two"), spoken("forty-two")]);
-    both(world, &["why?"], |status, stdout, stderr| {
-        assert_eq!((status, stdout, stderr), (0, "forty-two\n", ""));
-    });
-}
-
-#[test]
-fn exit_status_0_is_an_answer_after_a_retry_too() {
-    let busy = || answer(503, &json!({ "error": { "message": "overloaded" } }));
-    let (model, world) = said([busy(), spoken("at last"), busy(), spoken("at last")]);
-    both(world, &["why?"], |status, stdout, stderr| {
-        assert_eq!((status, stdout), (0, "at last\n"), "{stderr}");
-        assert!(stderr.contains("overloaded"), "{stderr}");
-    });
-    assert_eq!(model.asked().len(), 4);
-}
-
-#[test]
-fn exit_status_1_is_a_turn_that_failed_and_what_came_of_it_is_on_stdout() {
-    let broken = || {
-        stream(&(Protocol::OpenAi.text("The half of") + &Protocol::OpenAi.error("out of credits")))
-    };
-    let (_model, world) = said([broken(), broken()]);
-    both(world, &["why?"], |status, stdout, stderr| {
-        assert_eq!((status, stdout), (1, "The half of\n"), "{stderr}");
-        assert!(stderr.contains("out of credits"), "{stderr}");
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    });
-}
-
-#[test]
-fn exit_status_1_is_a_model_that_refuses_before_a_word() {
-    let no = || answer(401, &json!({ "error": { "message": "invalid api key" } }));
-    let (_model, world) = said([no(), no()]);
-    both(world, &["why?"], |status, stdout, stderr| {
-        assert_eq!((status, stdout), (1, ""), "nothing was said: {stderr}");
-        assert!(stderr.contains("invalid api key"), "{stderr}");
-    });
-}
-
-#[test]
-fn exit_status_2_is_wrong_usage_or_something_unknown() {
-    let session = "0".repeat(36);
-    let server = World::new().serve();
-    let url = server.url();
-    for args in [
-        &["--sesion", "x", "why?"][..],
-        &["--session", &session, "why?"],
-        &["--session", "zz", "why?"],
-        &["--session", &session, "--continue", "why?"],
-        &["--continue", "why?"],
-        &["--agent", "nobody", "why?"],
-        &["--model", "no/such", "why?"],
-        &["--timeout", "0", "why?"],
-        &["--timeout", "-1", "why?"],
-        &["--timeout", "inf", "why?"],
-        &["--format", "xml", "why?"],
-        &["--continue=perhaps", "why?"],
-        &["--file"],
-        &[],
-        &["  "],
-    ] {
-        for attach in [&[][..], &["--attach", &url]] {
-            let run = server.world.run(&[&["run"], attach, args].concat());
-            assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{args:?}: {run:?}");
-            assert_eq!(run.stderr.lines().count(), 1, "{args:?}: {run:?}");
-            assert!(run.stderr.starts_with("opencode: "), "{args:?}: {run:?}");
-        }
-    }
-}
-
-#[test]
-fn exit_status_3_is_a_server_that_cannot_be_reached() {
-    let world = World::new();
-    for url in ["http://127.0.0.1:1", "http://no-such-host.invalid:4096"] {
-        let run = world.run(&["run", "--attach", url, "why?"]);
-        run.assert_status(3);
-        assert!(run.stdout.is_empty() && run.stderr.contains("cannot reach"), "{run:?}");
-    }
-    // Something that is no opencode server answers.
-    let other = Scripted::play([Act::Say(answer(404, &json!({ "no": "such path" })))]);
-    let run = world.run(&["run", "--attach", &other.url(), "why?"]);
-    run.assert_status(3);
-    assert!(run.stderr.contains("is the address right?"), "{run:?}");
-}
-
-#[test]
-fn exit_status_4_is_a_password_that_is_wrong_or_missing() {
-    let server = World::new().env("OPENCODE_SERVER_PASSWORD", "s3cret").serve();
-    let url = server.url();
-    let world = World::new();
-    world.run(&["run", "--attach", &url, "hello"]).assert_status(4);
-    let wrong = url.replace("http://", "http://opencode:guess@");
-    let run = world.run(&["run", "--attach", &wrong, "hello"]);
-    run.assert_status(4);
-    assert!(!run.stderr.contains("guess"), "{run:?}");
-    // As the page has it: from the environment; and by the user that the server names.
-    server.world.run(&["run", "--attach", &url, "hello"]).assert_status(0);
-    let named = World::new()
-        .env("OPENCODE_SERVER_PASSWORD", "s3cret")
-        .env("OPENCODE_SERVER_USERNAME", "ann")
-        .serve();
-    named.world.run(&["run", "--attach", &named.url(), "hello"]).assert_status(0);
-    server.world.run(&["run", "--attach", &named.url(), "hello"]).assert_status(4);
-}
-
-#[test]
-fn exit_status_5_is_a_tool_that_nobody_could_permit() {
-    let world = World::new().config(&json!({ "permission": { "bash": "ask" } }));
-    both(world, &["run `touch made`"], |status, stdout, stderr| {
-        assert_eq!(status, 5, "{stderr}");
-        assert!(!stdout.is_empty() && stderr.contains("nobody can be asked"), "{stderr}");
-    });
-}
-
-#[test]
-fn exit_status_124_is_the_time_that_was_over() {
-    both(World::new(), &["--timeout", "0.3", "run `sleep 1000`"], |status, _, stderr| {
-        assert_eq!(status, 124, "{stderr}");
-        assert!(stderr.contains("the time was over"), "{stderr}");
-    });
-}
-
-/// A run whose command runs: the process, and the command's own.
-fn running(world: &World, more: &[&str]) -> (std::process::Child, u32) {
-    let args = [&["run", "--format", "json"], more, &["run `echo $$; exec sleep 1000`"]].concat();
-    let mut child = world.command(&args).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let event = lines
-        .find_map(|line| {
-            let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
-            (event["type"] == "tool_output").then_some(event)
-        })
-        .unwrap();
-    // Who reads stays as long as the run.
-    std::thread::spawn(move || lines.count());
-    (child, event["content"].as_str().unwrap().trim().parse().unwrap())
-}
-
-#[test]
-fn exit_status_130_is_ctrl_c_and_other_signals_have_theirs() {
-    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let server = World::new().serve();
-        let url = server.url();
-        for attach in [&[][..], &["--attach", &url]] {
-            let (mut child, command) = running(&server.world, attach);
-            kill_process(Pid::from_child(&child), signal).unwrap();
-            assert_eq!(child.wait().unwrap().code(), Some(status), "{attach:?}");
-            await_that("its command ends", || !is_alive(command));
-        }
-        await_that("no turn is left", || server.get("/api/status")["activeTurns"] == 0);
-        let sessions = server.get("/api/sessions");
-        for session in sessions.as_array().unwrap() {
-            let path = format!("/api/sessions/{}", session["id"].as_str().unwrap());
-            assert_eq!(server.get(&path)["messages"][1]["finishReason"], "aborted", "{signal:?}");
-        }
-    }
-}
-
-#[test]
-fn a_signal_that_the_caller_ignores_is_ignored() {
-    // As `nohup` does, and a shell without job control for what it puts into the background.
-    for (name, signal) in [("HUP", Signal::HUP), ("INT", Signal::INT)] {
-        let model = Model::start();
-        let world = model.world(json!({}));
-        let script = format!("trap '' {name}; exec \"$0\" run 'wait 2 words of 3 bytes'");
-        let mut child = through(&world, "sh", &["-c", &script]).spawn().unwrap();
-        let mut stdout = child.stdout.take().unwrap();
-        let mut first = [0; 4];
-        stdout.read_exact(&mut first).unwrap();
-        kill_process(Pid::from_child(&child), signal).unwrap();
-        model.go_on();
-        let mut rest = String::new();
-        stdout.read_to_string(&mut rest).unwrap();
-        assert_eq!((child.wait().unwrap().code(), rest.trim_end()), (Some(0), "001"), "{name}");
-    }
-}
-
-/// Another program with our path as its first word behind the script.
-fn through(world: &World, program: &str, args: &[&str]) -> Command {
-    let like = world.command(&[]);
-    let mut command = Command::new(program);
-    command
-        .args(args)
-        .arg(like.get_program())
-        .current_dir(world.project.path())
-        .env_clear()
-        .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
+use crate::program::World;
+use crate::scripted::{Protocol, said, spoken, stream};
 
 /// What a script in bash comes to; `$0` is the program.
 fn bash(world: &World, script: &str) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =
-        through(world, "bash", &["-c", script]).output().unwrap();
+        world.through("bash", &["-c", script]).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(stdout), text(stderr))
 }
-
-// --- standard input --------------------------------------------------------------------------
 
 #[test]
 fn no_state_of_stdin_hangs_a_run_with_a_prompt() {
@@ -371,8 +148,6 @@ fn a_file_and_stdin_and_words_are_one_message() {
     let first: Value = serde_json::from_str(dashes.stdout.lines().next().unwrap()).unwrap();
     assert_eq!(first["message"], "--not -a flag");
 }
-
-// --- standard output and standard error ------------------------------------------------------
 
 #[test]
 fn an_output_that_is_closed_or_full_never_panics() {
