@@ -1,4 +1,4 @@
-//! The table of commands and flags: parser, help and hints all come from here.
+//! The table of commands and flags: parser, help, manual page, completions and hints come from here.
 //!
 //! A flag is written once, so it cannot be documented wrongly.
 
