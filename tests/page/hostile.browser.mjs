@@ -53,7 +53,7 @@ test('hostile text does nothing, wherever it stands', async t => {
 	await page.ask('worse');
 	await page.ended(2);
 	await page.box.pressSequentially(' @img');
-	await page.locator('.file').waitFor();
+	await page.locator('.file', { hasText: 'onerror' }).waitFor();
 	await page.page.keyboard.press('Escape');
 	await page.page.keyboard.press('Control+k');
 	await page.locator('.row', { hasText: 'evil' }).waitFor();

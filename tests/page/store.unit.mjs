@@ -48,8 +48,9 @@ test('a question stops the clock, and its answer starts it again', () => {
 	assert.equal(stateOf(session), 'asks');
 	fold(session, { type: 'permission_reply', id: 'q', reply: 'once', eventId: 4 }, 63_000);
 	assert.equal(stateOf(session), 'running');
-	fold(session, { type: 'done', eventId: 5, finishReason: 'stop', usage: {} }, 64_000);
-	assert.deepEqual([session.messages[1].waitedMs, session.messages[1].durationMs], [60_000, 3000]);
+	assert.equal(session.messages[1].waitedMs, 60_000);
+	fold(session, { type: 'done', eventId: 5, finishReason: 'stop', usage: {}, durationMs: 3000, waitedMs: 60_001 }, 64_000);
+	assert.deepEqual([session.messages[1].waitedMs, session.messages[1].durationMs], [60_001, 3000], 'the server’s own figures');
 });
 
 test('a session that is opened in the middle of its turn goes on', () => {

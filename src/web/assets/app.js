@@ -126,7 +126,7 @@ sessions.on('refused', ({ message, why }) => {
 });
 
 function offerQuestion() {
-	const idle = [document.body, composer.field, $('scroll')].includes(document.activeElement);
+	const idle = [document.body, composer.field, composer.send, $('scroll')].includes(document.activeElement);
 	if (!composer.text && idle && !document.querySelector('dialog[open]')) actions.toQuestion();
 }
 
@@ -238,7 +238,7 @@ function palette() {
 			...(sessions.current ? [
 				{ label: 'Rename this session', run: () => rename() },
 				{ label: 'Delete this session', run: () => remove() },
-				] : []),
+			] : []),
 			...(sessions.shown?.status === 'running' ? [{ label: 'Stop the answer', keys: 'Esc', run: actions.stop }] : []),
 			{ label: 'Change light and dark', note: settings.theme, run: nextTheme },
 			{ label: 'Keys', keys: '?', run: showKeys },

@@ -9,10 +9,9 @@ export const sessionInAddress = () => /\/s\/([^/]+)$/.exec(location.pathname)?.[
 
 // What the server refused, in its own words; status 0 where it could not be reached.
 export class Refusal extends Error {
-	constructor(status, { code, detail, title } = {}) {
+	constructor(status, { detail, title } = {}) {
 		super(detail || title || `the server answered ${status}`);
 		this.status = status;
-		this.code = code;
 	}
 }
 
@@ -26,7 +25,7 @@ export async function request(method, path, body, { signal, keepalive } = {}) {
 		});
 	} catch (error) {
 		if (error.name === 'AbortError') throw error;
-		throw new Refusal(0, { code: 'unreachable', detail: 'the server cannot be reached' });
+		throw new Refusal(0, { detail: 'the server cannot be reached' });
 	}
 	const text = await answer.text();
 	const value = text && /json/.test(answer.headers.get('content-type') ?? '') ? JSON.parse(text) : null;

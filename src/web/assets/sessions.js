@@ -242,7 +242,7 @@ export class Sessions {
 	#refused(event, asked) {
 		const follow = /^follow (\S+)$/.exec(event.requestId ?? '')?.[1];
 		if (follow) return event.code === 'session-not-found' ? this.#gone(follow) : undefined;
-		if (!asked) return this.#tell('failed', new Refusal(400, { code: event.code, detail: event.message }));
+		if (!asked) return this.#tell('failed', new Refusal(400, { detail: event.message }));
 		return this.#takeBack(asked, event.message);
 	}
 

@@ -6,19 +6,19 @@ import { wordsIn } from './words.js';
 const OUTPUT_CHARS = 64 * 1024;
 
 // A session as `GET /api/sessions/:id` tells it.
-export function sessionOf(view, more = false) {
+export function sessionOf(view, more = false, now = Date.now()) {
 	const session = { ...view, more, lastEventId: view.lastEventId ?? 0 };
 	session.messages = (view.messages ?? []).map(messageOf);
 	const last = session.messages.at(-1);
 	// The messages are read after the status, so they know better.
 	const running = last?.role === 'assistant' && !last.finishReason;
 	session.status = running ? 'running' : 'idle';
-	if (running) Object.assign(last, { running, startedAt: Math.min(Date.parse(last.createdAt), Date.now()), waitedMs: 0 });
+	if (running) Object.assign(last, { running, startedAt: Math.min(Date.parse(last.createdAt), now), waitedMs: 0 });
 	for (const question of view.pendingPermissions ?? []) {
 		const part = last && partOf(last, question.callId);
 		if (!part) continue;
 		part.question = question;
-		last.waitingSince = Date.now();
+		last.waitingSince = now;
 	}
 	session.waiting = hasQuestion(session);
 	return session;
@@ -68,12 +68,9 @@ function begin(session, event, now) {
 	Object.assign(session, {
 		title: event.title, agent: event.agent, model: event.model, status: 'running', waiting: false,
 	});
-	const created = new Date(now).toISOString();
-	const base = { createdAt: created, content: '' };
 	session.messages.push(
-		{ ...base, id: event.userMessageId, role: 'user', parts: [{ type: 'text', text: event.message }] },
-		{ ...base, id: event.messageId, role: 'assistant', parts: [], model: event.model, running: true,
-			startedAt: now, waitedMs: 0 },
+		{ id: event.userMessageId, role: 'user', parts: [{ type: 'text', text: event.message }] },
+		{ id: event.messageId, role: 'assistant', parts: [], model: event.model, running: true, startedAt: now, waitedMs: 0 },
 	);
 }
 
@@ -83,19 +80,17 @@ const FOLDERS = {
 		if (last?.type === 'text') last.text += content;
 		else answer.parts.push({ type: 'text', text: content });
 	},
-	reasoning(answer, { content, opaque }, now) {
+	reasoning(answer, { content, opaque }) {
 		const last = answer.parts.at(-1);
 		if (last?.type === 'reasoning' && !last.opaque) {
 			last.text += content;
 			last.opaque = opaque;
 		} else {
-			answer.parts.push({ type: 'reasoning', text: content, opaque, startedAt: now });
+			answer.parts.push({ type: 'reasoning', text: content, opaque });
 		}
 	},
-	tool_start(answer, { id, tool, args, step }, now) {
-		answer.parts.push({
-			type: 'tool', id, tool, args, step, isError: false, status: 'running', output: '', startedAt: now,
-		});
+	tool_start(answer, { id, tool, args }, now) {
+		answer.parts.push({ type: 'tool', id, tool, args, status: 'running', output: '', startedAt: now });
 	},
 	tool_output(answer, { id, content }) {
 		const part = partOf(answer, id);
@@ -109,22 +104,20 @@ const FOLDERS = {
 		answer.waitingSince ??= now;
 		session.waiting = true;
 	},
-	permission_reply(answer, { id, reply }, now, session) {
+	permission_reply(answer, { id }, now, session) {
 		const part = answer.parts.find(part => part.question?.id === id);
 		if (part) {
 			part.question = null;
-			part.reply = reply;
 			part.startedAt = now;
 		}
 		stopWaiting(answer, now);
 		session.waiting = false;
 	},
-	tool_end(answer, { id, result, isError, denied, durationMs }, now) {
+	tool_end(answer, { id, result, isError, denied, durationMs }) {
 		const part = partOf(answer, id);
 		if (!part) return;
 		const status = denied ? 'denied' : isError ? 'error' : 'completed';
-		Object.assign(part, { result, isError, denied, status, question: null });
-		part.durationMs = durationMs ?? (part.startedAt ? now - part.startedAt : undefined);
+		Object.assign(part, { result, status, durationMs, question: null });
 	},
 	retry(answer, { attempt, waitMs, reason }, now) {
 		answer.retry = { attempt, reason, until: now + waitMs };
@@ -134,10 +127,7 @@ const FOLDERS = {
 	},
 	done(answer, { finishReason, usage, durationMs, waitedMs }, now, session) {
 		stopWaiting(answer, now);
-		const own = answer.startedAt ? now - answer.startedAt - (answer.waitedMs ?? 0) : undefined;
-		answer.durationMs = durationMs ?? own;
-		answer.waitedMs = waitedMs ?? answer.waitedMs;
-		Object.assign(answer, { finishReason, usage, running: false });
+		Object.assign(answer, { finishReason, usage, durationMs, waitedMs: waitedMs ?? answer.waitedMs, running: false });
 		answer.parts.forEach(part => { part.question = null; });
 		Object.assign(session, { status: 'idle', waiting: false, stopping: false });
 		addUsage(session, usage);
@@ -179,7 +169,6 @@ function mergeMessage(mine, message) {
 	const [read, kept] = [textOf(mine), textOf(message)];
 	// This clock's times, not the server's.
 	for (const key of ['startedAt', 'waitedMs', 'waitingSince']) message[key] = mine[key] ?? message[key];
-	message.durationMs ??= mine.durationMs;
 	if (message.running) return message;
 	const lost = read.length > kept.length && read.startsWith(kept);
 	if (!lost) return message;

@@ -1,7 +1,7 @@
 // The conversation: follows what comes while one reads at its end, holds still while one reads
 // above, and adds older messages without a jump.
 
-import { el, setText, toggle } from '../dom.js';
+import { el, setText } from '../dom.js';
 import { emptyView } from './empty.js';
 import { tick } from './tool.js';
 import { TurnView, userView } from './turn.js';
@@ -111,7 +111,6 @@ export class Conversation {
 		if (!away) return;
 		const fresh = this.#count() - this.#seen;
 		setText(this.latest.querySelector('span'), fresh > 0 ? `${fresh} new` : 'Latest');
-		toggle(this.latest, 'fresh', fresh > 0);
 	}
 
 	#scrolled() {
