@@ -11,7 +11,7 @@ const OLD = '        value, stamp = self.items[key]\n        if time.time() - st
 const NEW = '        entry = self.items.get(key)\n        if entry is None:\n            return default\n        value, stamp = entry\n        if time.monotonic() - stamp > self.ttl:\n            del self.items[key]\n            return default\n';
 
 test('pictures', async t => {
-	const home = await house(t, { permission: { bash: { '*': 'allow', 'df *': 'ask', 'du *': 'ask', 'sort *': 'ask' } }, answers: 'lmstudio/qwen3-coder', files: { 'check.sh': 'sleep 1.2\necho "3 passed in 1.2 s"\n' } });
+	const home = await house(t, { permission: { bash: { '*': 'allow', 'df *': 'ask', 'du *': 'ask', 'sort *': 'ask' } }, answers: 'openrouter/qwen3-coder', files: { 'check.sh': 'sleep 1.2\necho "3 passed in 1.2 s"\n' } });
 	home.model
 		.on('tidy', { reasoning: 'Read first, then edit.', say: 'Let me look at the file first.', call: ['read_file', { path: 'src/cache.py' }] },
 			{ call: ['edit_file', { path: 'src/cache.py', old_string: OLD, new_string: NEW }] },
