@@ -343,7 +343,7 @@ impl Sessions {
             can_ask: prompt.can_ask,
             waited: Duration::ZERO,
         };
-        let turn = turn::Turn {
+        let turn = Box::new(turn::Turn {
             asker: Mutex::new(asker),
             store: Arc::clone(&self.store),
             engine: Arc::clone(&self.engine),
@@ -353,7 +353,7 @@ impl Sessions {
             session_id: session_id.clone(),
             message_id: message_id.clone(),
             user_message_id,
-        };
+        });
         // The map stays locked until the turn stands in it: the thread's last act is to look.
         let mut turns = self.lock();
         turns.starting -= 1;

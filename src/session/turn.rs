@@ -39,8 +39,9 @@ pub(super) struct Turn {
 
 impl Turn {
     /// Runs it on a thread; the lease comes back where none could be started.
+    // Boxed, for a thread keeps what its closure holds on its stack.
     pub(super) fn spawn(
-        self,
+        self: Box<Self>,
         lease: Lease,
         turns: Arc<Mutex<Turns>>,
     ) -> Result<JoinHandle<()>, Lease> {
@@ -74,6 +75,12 @@ impl Turn {
                 let detail = "the turn failed by a bug in the server; its log has the place";
                 Outcome::failed(Problem::new(Code::Internal, detail), Usage::default())
             });
+        self.finish(lease, &outcome);
+    }
+
+    /// Stores and tells the last words.
+    #[inline(never)]
+    fn finish(&self, lease: Lease, outcome: &Outcome) {
         let mut last = Vec::new();
         if let Some(problem) = &outcome.problem {
             log::warn!("turn {} failed: {}", self.message_id, problem.log_text());
