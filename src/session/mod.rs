@@ -5,6 +5,7 @@
 //! does not know HTTP: a server, a script and a terminal ask it the same way.
 
 mod follow;
+mod history;
 mod hub;
 mod permission;
 pub mod store;
@@ -138,6 +139,16 @@ pub struct SessionView {
     pub usage: Usage,
 }
 
+/// Some messages of a session.
+pub struct Page {
+    /// In order, the newest last.
+    pub messages: Vec<Message>,
+    /// Whether there are messages before these.
+    pub has_older: bool,
+    /// The id of the last event that the session's messages tell of.
+    pub last: EventId,
+}
+
 impl Sessions {
     /// The sessions of a store; turns in it that never ended are ended now.
     #[must_use]
@@ -215,8 +226,8 @@ impl Sessions {
         Ok(heads.into_iter().map(|(head, running)| self.view(head, running)).collect())
     }
 
-    /// One session with all its messages, and the id of the last event they tell of.
-    pub fn get(&self, session: &str) -> Result<(SessionView, Vec<Message>, EventId), Problem> {
+    /// One session with all its messages.
+    pub fn get(&self, session: &str) -> Result<(SessionView, Page), Problem> {
         let missing = |e| problem(e, session);
         let (head, running) = self.store.head(session).map_err(missing)?;
         let mut transcript = Transcript::default();
@@ -226,7 +237,39 @@ impl Sessions {
             transcript.apply(&event.body);
             last = event.id;
         }
-        Ok((self.view(head, running), transcript.into_messages(), last))
+        let page = Page { messages: transcript.into_messages(), has_older: false, last };
+        Ok((self.view(head, running), page))
+    }
+
+    /// The newest messages of a session, at most so many, or those before one of them; and whether
+    /// there are older ones. What is older is not read.
+    pub fn page(
+        &self,
+        session: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<(SessionView, Page), Problem> {
+        let missing = |e| problem(e, session);
+        let (head, running) = self.store.head(session).map_err(missing)?;
+        let mut last = before.map(|_| self.store.last_id(session));
+        let mut turns = Vec::new();
+        let mut count = 0;
+        for turn in self.store.turns(session, before).map_err(missing)? {
+            let turn = turn.map_err(missing)?;
+            last = last.or(turn.last().map(|event| event.id));
+            let mut messages = Transcript::of(&turn).into_messages();
+            messages.retain(|message| before.is_none_or(|before| message.id.as_str() < before));
+            count += messages.len();
+            turns.push(messages);
+            if count > limit {
+                break;
+            }
+        }
+        let mut messages: Vec<_> = turns.into_iter().rev().flatten().collect();
+        let older = messages.len().saturating_sub(limit);
+        messages.drain(..older);
+        let page = Page { messages, has_older: older > 0, last: last.unwrap_or(0) };
+        Ok((self.view(head, running), page))
     }
 
     /// Names a session.
@@ -341,6 +384,7 @@ impl Sessions {
             cancel: cancel.clone(),
             time: self.bounds.permission_time,
             can_ask: prompt.can_ask,
+            always: Vec::new(),
             waited: Duration::ZERO,
         };
         let turn = Box::new(turn::Turn {

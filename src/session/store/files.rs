@@ -24,7 +24,8 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::backend::{Backend, Events, Writer};
+use super::backend::{Backend, Events, Turns, Writer};
+use super::backwards::{Backwards, ByTurn};
 use super::entry::{self, Entry};
 use super::record::{self, HEADER, RECORD_BYTES};
 use super::{Head, StoreError};
@@ -104,7 +105,7 @@ impl Files {
 
     /// The head as the log tells it.
     fn head_of_log(&self, session: &str) -> Result<Head, StoreError> {
-        let mut head = Head::new(session.to_owned(), String::new());
+        let mut head = Head { always: None, ..Head::new(session.to_owned(), String::new()) };
         for event in self.events(session, 0)? {
             match event?.body {
                 Body::Session { title, message_id, .. } => {
@@ -233,6 +234,11 @@ impl Backend for Files {
             ready: Vec::new().into_iter(),
             place,
         }))
+    }
+
+    fn turns(&self, session: &str, before: Option<&str>) -> Result<Turns, StoreError> {
+        let log = self.log(session)?.into_inner();
+        Ok(Box::new(ByTurn::new(Backwards::new(log, session, before)?)))
     }
 
     fn lease(&self, session: &str) -> Result<Box<dyn Writer>, StoreError> {
