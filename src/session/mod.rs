@@ -13,9 +13,9 @@ mod title;
 mod turn;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -49,7 +49,7 @@ pub struct Sessions {
     store: Arc<Store>,
     engine: Arc<Engine>,
     ids: Ids,
-    turns: Arc<Mutex<Turns>>,
+    turns: Arc<Board>,
     /// Tools that wait for a person.
     desk: Arc<Desk>,
     bounds: Bounds,
@@ -64,7 +64,16 @@ pub struct Bounds {
     pub permission_time: Duration,
 }
 
-/// The Mutex map: what runs now.
+/// The Mutex map, and who waits for its end.
+#[derive(Default)]
+struct Board {
+    /// Never held while anything waits.
+    turns: Mutex<Turns>,
+    /// Nothing runs or is about to.
+    emptied: Condvar,
+}
+
+/// What runs now.
 #[derive(Default)]
 struct Turns {
     /// By the id of the answer: a session's next turn may begin while the thread of the one
@@ -369,7 +378,7 @@ impl Sessions {
         let (session_id, lease, events) = match prepared {
             Ok(prepared) => prepared,
             Err(problem) => {
-                self.lock().starting -= 1;
+                self.give_place_back();
                 return Err(problem);
             }
         };
@@ -410,6 +419,7 @@ impl Sessions {
             }
             Err(lease) => {
                 drop(turns);
+                self.turns.tell_if_idle();
                 self.give_back(lease, is_new);
                 let detail = "no thread could be started for the turn; try again shortly";
                 Err(Problem::new(Code::AtCapacity, detail).retry_after(1))
@@ -449,7 +459,15 @@ impl Sessions {
         if is_new {
             self.store.create(&head).map_err(|e| problem(e, &id))?;
         }
-        let mut lease = self.store.acquire(&id).map_err(|e| problem(e, &id))?;
+        let mut lease = match self.store.acquire(&id) {
+            Ok(lease) => lease,
+            Err(error) => {
+                if is_new {
+                    self.store.uncreate(&id);
+                }
+                return Err(problem(error, &id));
+            }
+        };
         let ended = turn::end_unfinished(&self.store, &mut lease);
         // Followed from here: what is said before belongs to an earlier turn.
         match ended.and_then(|()| follow(&self.store, &id)) {
@@ -483,10 +501,15 @@ impl Sessions {
     }
 
     fn wait_idle(&self, time: Duration) {
-        let end = Instant::now() + time;
-        while !self.lock().running.is_empty() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let waited =
+            self.turns.emptied.wait_timeout_while(self.lock(), time, |turns| !turns.is_idle());
+        drop(waited);
+    }
+
+    /// A turn that had a place does not start.
+    fn give_place_back(&self) {
+        self.lock().starting -= 1;
+        self.turns.tell_if_idle();
     }
 
     fn new_head(&self, title: String, agent: Option<String>, model: Option<String>) -> Head {
@@ -520,11 +543,35 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock()
+    }
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_if_idle(&self) {
+        if self.lock().is_idle() {
+            self.emptied.notify_all();
+        }
+    }
+
+    /// Takes a turn out whose thread has nothing more to do, and joins those that ended before it:
+    /// a thread that is not joined keeps its stack.
+    fn end(&self, session: &str, message_id: &str) {
+        let ended = self.lock().end(session, message_id);
+        self.tell_if_idle();
+        join(ended);
     }
 }
 
 impl Turns {
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.starting == 0
+    }
+
     fn refuse_when_stopping(&self) -> Result<(), Problem> {
         if self.stopping {
             let detail = "the server is stopping and takes no new work; try again shortly";
@@ -539,8 +586,7 @@ impl Turns {
         Some(turn.cancel.clone())
     }
 
-    /// Takes a turn out whose thread has nothing more to do, and gives those to be joined that
-    /// ended before it: a thread that is not joined keeps its stack.
+    /// Takes a turn out, and gives the threads that ended before it.
     fn end(&mut self, session: &str, message_id: &str) -> Vec<JoinHandle<()>> {
         let joinable = std::mem::take(&mut self.ended);
         if self.newest.get(session).is_some_and(|newest| newest == message_id) {

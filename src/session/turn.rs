@@ -16,7 +16,7 @@ use crate::message::{FinishReason, Time, Usage, whole_ms};
 use crate::os;
 use crate::session::permission::Asker;
 use crate::session::store::{Head, Lease, Store, StoreError};
-use crate::session::{Prompt, Turns};
+use crate::session::{Board, Prompt};
 
 /// Only the pages a turn touches count.
 const STACK_BYTES: usize = 1024 * 1024;
@@ -41,7 +41,7 @@ impl Turn {
     pub(super) fn spawn(
         self: Box<Self>,
         lease: Lease,
-        turns: Arc<Mutex<Turns>>,
+        turns: Arc<Board>,
     ) -> Result<JoinHandle<()>, Lease> {
         let name = format!("turn-{}", self.message_id);
         // The lease waits outside the closure, so that a failed spawn does not lose it.
@@ -53,10 +53,7 @@ impl Turn {
             let Some(lease) = lease else { return };
             let (session_id, message_id) = (self.session_id.clone(), self.message_id.clone());
             self.run(lease);
-            let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
-            let ended = turns.end(&session_id, &message_id);
-            drop(turns);
-            super::join(ended);
+            turns.end(&session_id, &message_id);
         };
         let builder = std::thread::Builder::new().name(name).stack_size(STACK_BYTES);
         builder.spawn(run).map_err(|error| {

@@ -19,6 +19,8 @@ pub(super) trait Backend: Send + Sync {
     fn name(&self) -> &'static str;
     /// Keeps a new session.
     fn create(&self, head: &Head) -> Result<(), StoreError>;
+    /// Takes back one that has no events and no lease; its id is free again.
+    fn uncreate(&self, session: &str) -> Result<(), StoreError>;
     /// A session's head.
     fn head(&self, session: &str) -> Result<Head, StoreError>;
     /// Replaces the head; only the holder of the lease does.

@@ -157,7 +157,17 @@ impl Backend for Files {
         }
         // The log makes the session: it comes last, and whole.
         self.set_head(head)?;
-        replace(&path, HEADER.as_bytes(), true)?;
+        if let Err(error) = replace(&path, HEADER.as_bytes(), true) {
+            let _ = fs::remove_file(self.path(&head.id, "head")?);
+            return Err(error.into());
+        }
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    fn uncreate(&self, session: &str) -> Result<(), StoreError> {
+        fs::remove_file(self.path(session, "log")?)?;
+        let _ = fs::remove_file(self.path(session, "head")?);
         *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }

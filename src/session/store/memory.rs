@@ -56,6 +56,10 @@ impl Backend for Memory {
         Ok(())
     }
 
+    fn uncreate(&self, session: &str) -> Result<(), StoreError> {
+        lock(&self.0).sessions.remove(session).map(drop).ok_or(StoreError::Missing)
+    }
+
     fn head(&self, session: &str) -> Result<Head, StoreError> {
         let mut state = lock(&self.0);
         let record = state.record(session)?;

@@ -307,6 +307,14 @@ impl Store {
         Ok(())
     }
 
+    /// Takes back a session that was made a moment ago and has nothing in it.
+    pub fn uncreate(&self, session: &str) {
+        if let Err(error) = self.shared.backend.uncreate(session) {
+            log::warn!("session {session} stays behind, with nothing in it: {error}");
+        }
+        self.tell_deleted(session);
+    }
+
     /// A session's head, and whether a turn runs in it.
     pub fn head(&self, session: &str) -> Result<(Head, bool), StoreError> {
         let head = self.shared.backend.head(session)?;
