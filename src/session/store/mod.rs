@@ -13,6 +13,7 @@ mod files;
 mod follow;
 mod memory;
 mod record;
+mod small;
 mod tend;
 #[cfg(test)]
 mod seam_tests;
