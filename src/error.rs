@@ -191,8 +191,8 @@ pub struct Problem {
     pub detail: String,
     /// Seconds after which trying again makes sense.
     pub retry_after: Option<u64>,
-    /// A part of the detail that no log shows: what a model wrote may hold anything of anybody.
-    pub unlogged: Option<String>,
+    /// Bytes at the detail's end that no log shows: what a model wrote may hold anything of anybody.
+    unlogged: usize,
     /// Further members of the JSON object.
     pub extra: Vec<(&'static str, Value)>,
 }
@@ -200,7 +200,7 @@ pub struct Problem {
 impl Problem {
     /// A failure with its explanation.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), retry_after: None, unlogged: None, extra: Vec::new() }
+        Self { code, detail: detail.into(), retry_after: None, unlogged: 0, extra: Vec::new() }
     }
 
     /// The same failure with one more member in its JSON.
@@ -221,15 +221,15 @@ impl Problem {
     #[must_use]
     pub fn unlogged(mut self, words: &str) -> Self {
         self.detail.push_str(words);
-        self.unlogged = Some(words.to_owned());
+        self.unlogged = words.len();
         self
     }
 
     /// The detail as a log may show it.
     #[must_use]
     pub fn log_text(&self) -> &str {
-        let words = self.unlogged.as_deref().unwrap_or_default();
-        self.detail.strip_suffix(words).unwrap_or(&self.detail).trim_end_matches([':', ' '])
+        let end = self.detail.len().saturating_sub(self.unlogged);
+        self.detail.get(..end).unwrap_or_default().trim_end_matches([':', ' '])
     }
 
     /// The problem+json object.

@@ -3,7 +3,7 @@
 //! The turn uses it for the answer under way, the sessions for what is stored, and `run` for
 //! what it prints, so all three show the same.
 
-use crate::event::Body;
+use crate::event::{Body, Event};
 use crate::id;
 use crate::message::{Message, Part, Role, ToolStatus};
 
@@ -14,6 +14,15 @@ pub struct Transcript {
 }
 
 impl Transcript {
+    /// Messages as these events tell them.
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut transcript = Self::default();
+        for event in events {
+            transcript.apply(&event.body);
+        }
+        transcript
+    }
+
     /// The messages so far, the newest last.
     #[must_use]
     pub fn messages(&self) -> &[Message] {

@@ -138,6 +138,9 @@ def measure(ours, peer, rounds, folder):
             say(f"{count} streams at once through {name}")
             whole = measures.complete(way, server, MOCK_PORT, count, tokens, apart, 120)
             results.add(f"complete {count}", name, whole)
+        if name == "ours":
+            say("abandoned streams")
+            results.add("abandoned 1000", name, measures.abandoned(way, server, MOCK_PORT, 1000, 3, 60))
         time.sleep(12)
         results.add("after streams", name, server.memory())
 

@@ -28,6 +28,23 @@ def prompt(server, session):
     return ask(server, "POST", "/api/chat", body)
 
 
+def appending(server, session):
+    """Milliseconds from the first text of a turn, which follows all reading, to its end on disk."""
+    body = {"message": "What can you do?", "sessionId": session, "model": "offline/guide"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}/api/chat/stream", json.dumps(body).encode(), method="POST"
+    )
+    request.add_header("Content-Type", "application/json")
+    began = None
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        for line in answer:
+            if began is None and b'"type":"text"' in line:
+                began = time.monotonic_ns()
+            if b'"type":"done"' in line:
+                return (time.monotonic_ns() - began) / 1e6
+    raise RuntimeError("a turn did not end")
+
+
 def lengthen(log, messages):
     """Repeats the only turn of a log until the session has so many messages."""
     lines = log.read_text().removeprefix(HEADER).splitlines()
@@ -45,7 +62,8 @@ def lengthen(log, messages):
 
 
 def growth(program, times):
-    """Milliseconds to open a session and for a turn in it, by its number of messages."""
+    """Milliseconds to open a session, for a turn in it and for that turn's appending alone, by its
+    number of messages."""
     figures = {}
     for messages in MESSAGES:
         server = program.serve()
@@ -62,6 +80,7 @@ def growth(program, times):
         opened = [ask(server, "GET", f"/api/sessions/{session}")[1] for _ in range(times)]
         page = [ask(server, "GET", f"/api/sessions/{session}?limit=50")[1] for _ in range(times)]
         turns = [prompt(server, session)[1] for _ in range(times)]
+        appended = [appending(server, session) for _ in range(times)]
         server.stop()
-        figures[messages] = tuple(statistics.median(each) for each in (opened, page, turns))
+        figures[messages] = tuple(statistics.median(each) for each in (opened, page, turns, appended))
     return figures

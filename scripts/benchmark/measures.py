@@ -141,6 +141,32 @@ def held(way, server, port, count, limit):
     return {"opened": opened, "during": during, "threads": threads, "ended": ended, "after": server.memory()}
 
 
+def abandoned(way, server, port, count, rounds, limit):
+    """Opens `count` streams, whose clients are gone after the first token, again and again.
+
+    Returns memory while they were open and 2 s after they were gone, of each round.
+    """
+    figures = []
+    for _ in range(rounds):
+        loop = Loop(port)
+        try:
+            streams = way(loop, server)
+            loop.reset(Plan(3, 0.2, held=True))
+            streams.prepare(count)
+            for name in range(count):
+                loop.after(name * 0.001, lambda n=name, s=streams: s.start(n))
+            if not loop.run(lambda: len(loop.seen) >= count, limit):
+                raise RuntimeError(f"{len(loop.seen)} of {count} streams had a token")
+            loop.run(lambda: False, 0.5)
+            during = server.memory()
+        finally:
+            # Both ends of everything.
+            loop.close()
+        time.sleep(2)
+        figures.append((during, server.memory()))
+    return figures
+
+
 def complete(way, server, port, count, tokens, apart, limit):
     """Starts `count` streams at once. Returns how many ended well and had every token, and the
     seconds until the last of them."""

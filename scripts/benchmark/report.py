@@ -123,11 +123,13 @@ def table(results):
     for count in (20, 100, 1000):
         show = lambda f: f"{f[0]} whole, {f[1]:.1f} s"
         row(f"{count:,} streams at once of 20 tokens in 2.0 s", f"complete {count}", show, lambda f: f[1])
+    rounds = lambda f: ", ".join(f"{megabytes(open_)} → {megabytes(after)}" for open_, after in f)
+    row("1,000 streams abandoned, three times: resident open → 2 s after", "abandoned 1000", rounds)
     row("resident 12 s after all streams", "after streams", megabytes, same)
-    three = lambda f: " / ".join(milliseconds(part) for part in f)
+    parts = lambda f: " / ".join(milliseconds(part) for part in f)
     for count in (2, 100, 1000, 10000):
-        title = f"session of {count:,} messages: opened whole / its last 50 / a turn in it"
-        row(title, f"growth {count}", three)
+        title = f"session of {count:,} messages: opened whole / its last 50 / a turn in it / of that appending"
+        row(title, f"growth {count}", parts)
     both = lambda f: f"{milliseconds(f[0])}, {megabytes(f[1])}"
     row("`run \"hello\"`, cold, on the mock", "run", both, first)
     row("`run --model offline/guide \"hello\"`, cold", "guide", both, first)
@@ -161,8 +163,11 @@ NOTES = """## How
   it. Then it lets go, and memory is read 2 s after the last end. OpenCode was asked for 20 and 100, not for 1,000.
 - **At once**: all requests are sent at the same moment; a stream is whole if it ended without an error and every
   token came.
-- **Long sessions**: one turn of `offline/guide` repeated in the session's log; the turn that is timed reads the whole
-  history for the model and appends its own events, each on stable storage before it is told.
+- **Abandoned**: the clients hang up after the first token, all at once; what waits for a next connection leaves after
+  10 s.
+- **Long sessions**: one turn of `offline/guide` repeated in the session's log. The last 50 messages are read from the
+  log's end; the turn that is timed reads back as far as its model can read, and appends its own events, each on stable
+  storage before it is told. Appending is the time from its first text, which follows all reading, to `done`.
 - **Commands**: wall time is from before the process is created to after it was reaped, the median; peak memory is what
   `wait4` says of the process.
 """.split("\n")

@@ -68,6 +68,16 @@ pub struct Choice {
     pub model: provider::Model,
 }
 
+/// What came before a turn's answer.
+pub struct Past {
+    /// The conversation, as far as the model is told of it.
+    pub messages: Vec<Message>,
+    /// Whether its beginning is left out.
+    pub is_cut: bool,
+    /// The `always` answers of the session.
+    pub grants: Vec<Grant>,
+}
+
 /// How a turn ended.
 #[derive(Debug)]
 pub struct Outcome {
@@ -177,29 +187,32 @@ impl Engine {
         Ok(Choice { agent, model })
     }
 
-    /// Runs one turn: the history ends with the user's message and the answer still empty.
+    /// Runs one turn: the past ends with the user's message and the answer still empty.
     /// Everything that happens goes through `emit`, but the last word.
     pub fn run(
         &self,
         choice: &Choice,
-        history: Vec<Message>,
+        past: Past,
         cancel: &Cancel,
         permits: &mut dyn Permits,
-        grants: Vec<Grant>,
         emit: &mut Emit<'_>,
     ) -> Outcome {
         let mut provider = match choice.model.connect(cancel) {
             Ok(provider) => provider,
             Err(problem) => return turn::ended(Err(problem), cancel, Usage::default()),
         };
-        let system = prompt::system(&choice.agent, &self.root, &self.instructions, cancel);
+        let Past { messages, is_cut, grants } = past;
+        let mut system = prompt::system(&choice.agent, &self.root, &self.instructions, cancel);
+        if is_cut {
+            system.push_str(prompt::CUT);
+        }
         let agent = &choice.agent;
         let has_tools = choice.model.info.tool_calls;
         let mut toolbox = Toolbox { engine: self, agent, has_tools, cancel, permits, grants };
         let manner = turn::Manner { steps: self.steps, temperature: agent.temperature };
         // Dropped when the turn ends, in a panic too.
         let _left_behind = (LeftBehind(cancel), tool::Turn::begin());
-        turn::run(provider.as_mut(), &system, history, &mut toolbox, manner, cancel, emit)
+        turn::run(provider.as_mut(), &system, messages, &mut toolbox, manner, cancel, emit)
     }
 
     fn agent(&self, id: &str) -> Result<Arc<Agent>, Problem> {
@@ -456,9 +469,11 @@ mod tests {
         let engine = Engine::new(&config, catalogue, std::env::temp_dir()).unwrap();
         let wish = Wish { model: Some("mine/m"), ..Wish::default() };
         let choice = engine.choose(&wish).unwrap();
-        let history = vec![message(Role::User, vec![text("hi")]), message(Role::Assistant, vec![])];
+        let messages =
+            vec![message(Role::User, vec![text("hi")]), message(Role::Assistant, vec![])];
+        let past = Past { messages, is_cut: true, grants: Vec::new() };
         let (cancel, emit) = (Cancel::new(), &mut |_| Ok(()));
-        let outcome = engine.run(&choice, history, &cancel, &mut Nobody, Vec::new(), emit);
+        let outcome = engine.run(&choice, past, &cancel, &mut Nobody, emit);
         assert_eq!((outcome.reason, outcome.problem), (FinishReason::Stop, None));
         let request = thread.join().unwrap().remove(0);
         assert!(request.contains("\"temperature\":0.25"), "{request}");

@@ -31,6 +31,10 @@ const FILE_BYTES: usize = 32 * 1024;
 /// A turn does not wait longer for its instruction files.
 const TIME: Duration = Duration::from_secs(2);
 
+/// Told where a conversation is longer than the model can read.
+pub(super) const CUT: &str = "\n\nThis conversation is long, and its beginning is left out. If \
+you need what was said there, ask for it.";
+
 /// Files that the configuration names.
 pub(super) struct Instructions {
     /// Paths and globs.

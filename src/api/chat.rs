@@ -77,7 +77,7 @@ pub(super) fn chat(
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
     let mut attended = Attended::start(api, request, false)?;
-    let socket = (!attended.background).then(|| request.socket());
+    let socket = Some(request.socket());
     let started = &mut attended.started;
     let mut transcript = Transcript::default();
     let mut failed = (Code::Internal, None);
@@ -87,7 +87,8 @@ pub(super) fn chat(
             Next::Events(events) => events,
             Next::Quiet => continue,
             Next::Departed | Next::Closed(_) => {
-                let detail = "the client went away, and its turn was stopped";
+                let goes_on = if attended.background { "goes on" } else { "was stopped" };
+                let detail = format!("the client went away, and its turn {goes_on}");
                 return Err(Problem::new(Code::Aborted, detail));
             }
         };

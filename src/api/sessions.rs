@@ -6,7 +6,6 @@ use crate::api::fields::Fields;
 use crate::api::{Api, Params};
 use crate::error::{Code, Problem};
 use crate::http::{Answer, Request, Response};
-use crate::message::Message;
 use crate::session::TITLE_CHARS;
 
 /// Sessions and messages of one page where the client names no limit.
@@ -53,14 +52,18 @@ pub(super) fn get(
     _request: &mut Request<'_>,
     params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let (session, messages, last) = api.sessions.get(params.id)?;
-    let (messages, next) = page(messages, params.query("before"), params.count("limit")?);
+    let (before, limit) = (params.query("before"), params.count("limit")?);
+    let (session, page) = match (&before, limit) {
+        (None, None) => api.sessions.get(params.id)?,
+        _ => api.sessions.page(params.id, before.as_deref(), limit.unwrap_or(ALL))?,
+    };
+    let next = page.messages.first().filter(|_| page.has_older).map(|first| first.id.clone());
     let mut body = json!(session);
-    body["messages"] = json!(messages);
-    body["lastEventId"] = json!(last);
+    body["messages"] = json!(page.messages);
+    body["lastEventId"] = json!(page.last);
     body["pendingPermissions"] = json!(api.sessions.pending(params.id));
     let response = Response::json(200, &body);
-    Ok(Answer::Full(match next {
+    Ok(Answer::Full(match limit.zip(next) {
         Some((limit, first)) => {
             let (base, id) = (&api.server.base_path, params.id);
             let link =
@@ -69,22 +72,6 @@ pub(super) fn get(
         }
         None => response,
     }))
-}
-
-/// The newest messages before an id, and where the page of older ones starts.
-fn page(
-    mut messages: Vec<Message>,
-    before: Option<String>,
-    limit: Option<usize>,
-) -> (Vec<Message>, Option<(usize, String)>) {
-    if let Some(before) = before {
-        messages.retain(|message| message.id < before);
-    }
-    let Some(limit) = limit else { return (messages, None) };
-    let older = messages.len().saturating_sub(limit);
-    let messages = messages.split_off(older);
-    let next = messages.first().filter(|_| older > 0).map(|first| (limit, first.id.clone()));
-    (messages, next)
 }
 
 pub(super) fn rename(

@@ -60,11 +60,11 @@ pub(super) fn store_folder(env: &Env, directory: &Path) -> Option<PathBuf> {
 /// The store of a project; in memory, with a warning, where nothing can be written.
 ///
 /// # Errors
-/// One that a later version of the program wrote.
+/// One that a later version of the program wrote, or that is damaged.
 pub(super) fn store(folder: Option<&Path>) -> Result<Store, Failure> {
     let why = match folder.map(Store::in_folder) {
         Some(Ok(store)) => return Ok(store),
-        Some(Err(error @ StoreError::Newer(_))) => {
+        Some(Err(error @ (StoreError::Newer(_) | StoreError::Damaged(_)))) => {
             return Err(Failure::new(Exit::Failed, error.to_string()));
         }
         Some(Err(error)) => error.to_string(),

@@ -181,10 +181,10 @@ impl Source<'_> {
     fn get(&self, id: &str) -> Result<Value, Failure> {
         Ok(match self {
             Self::Here(sessions) => {
-                let (session, messages, last) = sessions.get(id).map_err(here)?;
+                let (session, page) = sessions.get(id).map_err(here)?;
                 let mut whole = json!(session);
-                whole["messages"] = json!(messages);
-                whole["lastEventId"] = json!(last);
+                whole["messages"] = json!(page.messages);
+                whole["lastEventId"] = json!(page.last);
                 whole["pendingPermissions"] = json!(sessions.pending(id));
                 whole
             }

@@ -137,7 +137,12 @@ impl Response {
     /// Prints the head into the emptied buffer.
     pub(super) fn print_head(&self, buffer: &mut Vec<u8>, end: End, close: bool) -> io::Result<()> {
         buffer.clear();
-        self.with_fields(|fields| buffer.extend_from_slice(fields))?;
+        if end == End::Length {
+            self.with_fields(|fields| buffer.extend_from_slice(fields))?;
+        } else {
+            // A stream may last, and its thread has no further answer soon.
+            buffer.extend_from_slice(&self.print_fields(now())?);
+        }
         if end == End::Length && has_body(self.status) {
             write!(buffer, "Content-Length: {}\r\n", self.body.len())?;
         }
@@ -163,7 +168,7 @@ impl Response {
         thread_local! {
             static LAST: RefCell<Option<Printed>> = const { RefCell::new(None) };
         }
-        let second = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let second = now();
         LAST.with_borrow_mut(|last| {
             let printed = match last {
                 Some(printed) if printed.is_of(self, second) => printed,
@@ -217,6 +222,11 @@ impl Printed {
     fn is_of(&self, response: &Response, second: u64) -> bool {
         self.second == second && self.status == response.status && self.headers == response.headers
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Whether answers with this status have a body and a length (RFC 9110, sections 8.6 and 15).

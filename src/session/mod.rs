@@ -5,6 +5,7 @@
 //! does not know HTTP: a server, a script and a terminal ask it the same way.
 
 mod follow;
+mod history;
 mod hub;
 mod permission;
 pub mod store;
@@ -12,9 +13,9 @@ mod title;
 mod turn;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -48,7 +49,7 @@ pub struct Sessions {
     store: Arc<Store>,
     engine: Arc<Engine>,
     ids: Ids,
-    turns: Arc<Mutex<Turns>>,
+    turns: Arc<Board>,
     /// Tools that wait for a person.
     desk: Arc<Desk>,
     bounds: Bounds,
@@ -63,7 +64,16 @@ pub struct Bounds {
     pub permission_time: Duration,
 }
 
-/// The Mutex map: what runs now.
+/// The Mutex map, and who waits for its end.
+#[derive(Default)]
+struct Board {
+    /// Never held while anything waits.
+    turns: Mutex<Turns>,
+    /// Nothing runs or is about to.
+    emptied: Condvar,
+}
+
+/// What runs now.
 #[derive(Default)]
 struct Turns {
     /// By the id of the answer: a session's next turn may begin while the thread of the one
@@ -136,6 +146,16 @@ pub struct SessionView {
     pub message_count: u64,
     /// All its turns together.
     pub usage: Usage,
+}
+
+/// Some messages of a session.
+pub struct Page {
+    /// In order, the newest last.
+    pub messages: Vec<Message>,
+    /// Whether there are messages before these.
+    pub has_older: bool,
+    /// The id of the last event that the session's messages tell of.
+    pub last: EventId,
 }
 
 impl Sessions {
@@ -215,8 +235,8 @@ impl Sessions {
         Ok(heads.into_iter().map(|(head, running)| self.view(head, running)).collect())
     }
 
-    /// One session with all its messages, and the id of the last event they tell of.
-    pub fn get(&self, session: &str) -> Result<(SessionView, Vec<Message>, EventId), Problem> {
+    /// One session with all its messages.
+    pub fn get(&self, session: &str) -> Result<(SessionView, Page), Problem> {
         let missing = |e| problem(e, session);
         let (head, running) = self.store.head(session).map_err(missing)?;
         let mut transcript = Transcript::default();
@@ -226,7 +246,39 @@ impl Sessions {
             transcript.apply(&event.body);
             last = event.id;
         }
-        Ok((self.view(head, running), transcript.into_messages(), last))
+        let page = Page { messages: transcript.into_messages(), has_older: false, last };
+        Ok((self.view(head, running), page))
+    }
+
+    /// The newest messages of a session, at most so many, or those before one of them; and whether
+    /// there are older ones. What is older is not read.
+    pub fn page(
+        &self,
+        session: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<(SessionView, Page), Problem> {
+        let missing = |e| problem(e, session);
+        let (head, running) = self.store.head(session).map_err(missing)?;
+        let mut last = before.map(|_| self.store.last_id(session));
+        let mut turns = Vec::new();
+        let mut count = 0;
+        for turn in self.store.turns(session, before).map_err(missing)? {
+            let turn = turn.map_err(missing)?;
+            last = last.or(turn.last().map(|event| event.id));
+            let mut messages = Transcript::of(&turn).into_messages();
+            messages.retain(|message| before.is_none_or(|before| message.id.as_str() < before));
+            count += messages.len();
+            turns.push(messages);
+            if count > limit {
+                break;
+            }
+        }
+        let mut messages: Vec<_> = turns.into_iter().rev().flatten().collect();
+        let older = messages.len().saturating_sub(limit);
+        messages.drain(..older);
+        let page = Page { messages, has_older: older > 0, last: last.unwrap_or(0) };
+        Ok((self.view(head, running), page))
     }
 
     /// Names a session.
@@ -326,7 +378,7 @@ impl Sessions {
         let (session_id, lease, events) = match prepared {
             Ok(prepared) => prepared,
             Err(problem) => {
-                self.lock().starting -= 1;
+                self.give_place_back();
                 return Err(problem);
             }
         };
@@ -341,9 +393,10 @@ impl Sessions {
             cancel: cancel.clone(),
             time: self.bounds.permission_time,
             can_ask: prompt.can_ask,
+            always: Vec::new(),
             waited: Duration::ZERO,
         };
-        let turn = turn::Turn {
+        let turn = Box::new(turn::Turn {
             asker: Mutex::new(asker),
             store: Arc::clone(&self.store),
             engine: Arc::clone(&self.engine),
@@ -353,7 +406,7 @@ impl Sessions {
             session_id: session_id.clone(),
             message_id: message_id.clone(),
             user_message_id,
-        };
+        });
         // The map stays locked until the turn stands in it: the thread's last act is to look.
         let mut turns = self.lock();
         turns.starting -= 1;
@@ -366,6 +419,7 @@ impl Sessions {
             }
             Err(lease) => {
                 drop(turns);
+                self.turns.tell_if_idle();
                 self.give_back(lease, is_new);
                 let detail = "no thread could be started for the turn; try again shortly";
                 Err(Problem::new(Code::AtCapacity, detail).retry_after(1))
@@ -405,7 +459,15 @@ impl Sessions {
         if is_new {
             self.store.create(&head).map_err(|e| problem(e, &id))?;
         }
-        let mut lease = self.store.acquire(&id).map_err(|e| problem(e, &id))?;
+        let mut lease = match self.store.acquire(&id) {
+            Ok(lease) => lease,
+            Err(error) => {
+                if is_new {
+                    self.store.uncreate(&id);
+                }
+                return Err(problem(error, &id));
+            }
+        };
         let ended = turn::end_unfinished(&self.store, &mut lease);
         // Followed from here: what is said before belongs to an earlier turn.
         match ended.and_then(|()| follow(&self.store, &id)) {
@@ -439,10 +501,15 @@ impl Sessions {
     }
 
     fn wait_idle(&self, time: Duration) {
-        let end = Instant::now() + time;
-        while !self.lock().running.is_empty() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let waited =
+            self.turns.emptied.wait_timeout_while(self.lock(), time, |turns| !turns.is_idle());
+        drop(waited);
+    }
+
+    /// A turn that had a place does not start.
+    fn give_place_back(&self) {
+        self.lock().starting -= 1;
+        self.turns.tell_if_idle();
     }
 
     fn new_head(&self, title: String, agent: Option<String>, model: Option<String>) -> Head {
@@ -476,11 +543,35 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock()
+    }
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_if_idle(&self) {
+        if self.lock().is_idle() {
+            self.emptied.notify_all();
+        }
+    }
+
+    /// Takes a turn out whose thread has nothing more to do, and joins those that ended before it:
+    /// a thread that is not joined keeps its stack.
+    fn end(&self, session: &str, message_id: &str) {
+        let ended = self.lock().end(session, message_id);
+        self.tell_if_idle();
+        join(ended);
     }
 }
 
 impl Turns {
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.starting == 0
+    }
+
     fn refuse_when_stopping(&self) -> Result<(), Problem> {
         if self.stopping {
             let detail = "the server is stopping and takes no new work; try again shortly";
@@ -495,8 +586,7 @@ impl Turns {
         Some(turn.cancel.clone())
     }
 
-    /// Takes a turn out whose thread has nothing more to do, and gives those to be joined that
-    /// ended before it: a thread that is not joined keeps its stack.
+    /// Takes a turn out, and gives the threads that ended before it.
     fn end(&mut self, session: &str, message_id: &str) -> Vec<JoinHandle<()>> {
         let joinable = std::mem::take(&mut self.ended);
         if self.newest.get(session).is_some_and(|newest| newest == message_id) {

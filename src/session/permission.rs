@@ -132,6 +132,8 @@ pub(super) struct Asker {
     pub(super) time: Duration,
     /// Whether anybody can answer.
     pub(super) can_ask: bool,
+    /// What was allowed for good in this turn, a tool and a pattern each.
+    pub(super) always: Vec<(String, String)>,
     /// How long this turn has waited for answers.
     pub(super) waited: Duration,
 }
@@ -153,6 +155,8 @@ impl Permits for Asker {
             reason: question.reason,
             always: question.always,
         };
+        let granted: Vec<_> =
+            pending.always.iter().map(|each| (pending.tool.clone(), each.clone())).collect();
         let (answer, answered) = bounded(1);
         let session = self.session.clone();
         let told = pending.clone();
@@ -182,6 +186,9 @@ impl Permits for Asker {
         self.desk.lock().remove(&id);
         self.store.set_waiting(&self.session, false);
         say(Body::PermissionReply { id, reply: reply.as_str().to_owned() });
+        if reply == Reply::Always {
+            self.always.extend(granted);
+        }
         reply
     }
 }

@@ -3,12 +3,11 @@
 //! Every turn that starts ends exactly once with `done`, a panic in it included.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::agent::permission::Grant;
-use crate::agent::{Choice, Engine, Outcome};
+use crate::agent::{Choice, Engine, Outcome, Past};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
@@ -17,8 +16,7 @@ use crate::message::{FinishReason, Time, Usage, whole_ms};
 use crate::os;
 use crate::session::permission::Asker;
 use crate::session::store::{Head, Lease, Store, StoreError};
-use crate::session::{Prompt, Turns};
-use crate::transcript::Transcript;
+use crate::session::{Board, Prompt};
 
 /// Only the pages a turn touches count.
 const STACK_BYTES: usize = 1024 * 1024;
@@ -39,10 +37,11 @@ pub(super) struct Turn {
 
 impl Turn {
     /// Runs it on a thread; the lease comes back where none could be started.
+    // Boxed, for a thread keeps what its closure holds on its stack.
     pub(super) fn spawn(
-        self,
+        self: Box<Self>,
         lease: Lease,
-        turns: Arc<Mutex<Turns>>,
+        turns: Arc<Board>,
     ) -> Result<JoinHandle<()>, Lease> {
         let name = format!("turn-{}", self.message_id);
         // The lease waits outside the closure, so that a failed spawn does not lose it.
@@ -54,10 +53,7 @@ impl Turn {
             let Some(lease) = lease else { return };
             let (session_id, message_id) = (self.session_id.clone(), self.message_id.clone());
             self.run(lease);
-            let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
-            let ended = turns.end(&session_id, &message_id);
-            drop(turns);
-            super::join(ended);
+            turns.end(&session_id, &message_id);
         };
         let builder = std::thread::Builder::new().name(name).stack_size(STACK_BYTES);
         builder.spawn(run).map_err(|error| {
@@ -74,6 +70,12 @@ impl Turn {
                 let detail = "the turn failed by a bug in the server; its log has the place";
                 Outcome::failed(Problem::new(Code::Internal, detail), Usage::default())
             });
+        self.finish(lease, &outcome, begun.elapsed());
+    }
+
+    /// Stores and tells the last words.
+    #[inline(never)]
+    fn finish(&self, lease: Lease, outcome: &Outcome, whole: Duration) {
         let mut last = Vec::new();
         if let Some(problem) = &outcome.problem {
             log::warn!("turn {} failed: {}", self.message_id, problem.log_text());
@@ -87,11 +89,15 @@ impl Turn {
             message_id: self.message_id.clone(),
             finish_reason: outcome.reason,
             usage: outcome.usage,
-            time: Some(self.time(begun.elapsed())),
+            time: Some(self.time(whole)),
         });
+        let always = std::mem::take(&mut self.asker().always);
         let change = |head: &mut Head| {
             head.updated_ms = id::now_ms();
             head.usage.add(&outcome.usage);
+            if let Some(known) = &mut head.always {
+                known.extend(always);
+            }
         };
         let stored = self.store.set_head(&lease, change);
         if let Err(error) = self.store.release(lease, last).and(stored) {
@@ -100,47 +106,35 @@ impl Turn {
     }
 
     fn time(&self, whole: Duration) -> Time {
-        let waited = self.asker.lock().unwrap_or_else(PoisonError::into_inner).waited;
+        let waited = self.asker().waited;
         Time { duration_ms: whole_ms(whole.saturating_sub(waited)), waited_ms: whole_ms(waited) }
+    }
+
+    fn asker(&self) -> MutexGuard<'_, Asker> {
+        self.asker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answer(&self, lease: &mut Lease) -> Outcome {
         match self.begin(lease) {
-            Ok((transcript, grants)) => {
+            Ok(past) => {
                 let mut emit = |body| self.store.append(lease, vec![body]).map_err(failed);
-                let history = transcript.into_messages();
-                let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
-                let asker: &mut Asker = &mut asker;
-                self.engine.run(&self.choice, history, &self.cancel, asker, grants, &mut emit)
+                let asker: &mut Asker = &mut self.asker();
+                self.engine.run(&self.choice, past, &self.cancel, asker, &mut emit)
             }
             Err(problem) => Outcome::failed(problem, Usage::default()),
         }
     }
 
-    /// Stores and tells the user's message, and gives the history up to it, with what the person
-    /// permitted for good in it.
+    /// Stores and tells the user's message, and gives the past up to it.
     // The turn lasts, and its start should take no stack meanwhile.
     #[inline(never)]
-    fn begin(&self, lease: &mut Lease) -> Result<(Transcript, Vec<Grant>), Problem> {
-        let (head, _) = self.store.head(&self.session_id).map_err(failed)?;
-        let is_untitled = head.message_count == 0 && head.title == super::UNTITLED;
-        let title = match &self.prompt.title {
-            Some(title) if is_untitled => title.clone(),
-            None if is_untitled => super::title::of(&self.prompt.message),
-            _ => head.title,
-        };
-        let body = Body::Session {
-            session_id: self.session_id.clone(),
-            title: title.clone(),
-            agent: self.choice.agent.id.clone(),
-            model: self.choice.model.id().to_owned(),
-            message_id: self.message_id.clone(),
-            user_message_id: self.user_message_id.clone(),
-            message: self.prompt.message.clone(),
-        };
+    fn begin(&self, lease: &mut Lease) -> Result<Past, Problem> {
         let prompt = &self.prompt;
         let change = |head: &mut Head| {
-            head.title = title;
+            if head.message_count == 0 && head.title == super::UNTITLED {
+                head.title =
+                    prompt.title.clone().unwrap_or_else(|| super::title::of(&prompt.message));
+            }
             head.message_count += 2;
             head.updated_ms = id::now_ms();
             // What a request names becomes the session's.
@@ -151,18 +145,19 @@ impl Turn {
                 head.model.clone_from(&prompt.model);
             }
         };
-        self.store.set_head(lease, change).map_err(failed)?;
+        let head = self.store.set_head(lease, change).map_err(failed)?;
+        let body = Body::Session {
+            session_id: self.session_id.clone(),
+            title: head.title.clone(),
+            agent: self.choice.agent.id.clone(),
+            model: self.choice.model.id().to_owned(),
+            message_id: self.message_id.clone(),
+            user_message_id: self.user_message_id.clone(),
+            message: prompt.message.clone(),
+        };
         self.store.append(lease, vec![body]).map_err(failed)?;
-        let mut transcript = Transcript::default();
-        let mut asked = Vec::new();
-        for event in self.store.read(&self.session_id, 0).map_err(failed)? {
-            let event = event.map_err(failed)?;
-            transcript.apply(&event.body);
-            if matches!(event.body, Body::Permission { .. } | Body::PermissionReply { .. }) {
-                asked.push(event);
-            }
-        }
-        Ok((transcript, super::permission::grants(asked.iter())))
+        let window = self.choice.model.info.context_window;
+        super::history::past(&self.store, lease, &head, window).map_err(failed)
     }
 }
 
@@ -183,8 +178,8 @@ pub(super) fn end_unfinished(store: &Store, lease: &mut Lease) -> Result<(), Sto
 fn last_words(store: &Store, session: &str) -> Result<Vec<Body>, StoreError> {
     let mut open = None;
     let mut calls = Vec::new();
-    for event in store.read(session, 0)? {
-        match event?.body {
+    for event in store.turns(session, None)?.next().transpose()?.unwrap_or_default() {
+        match event.body {
             Body::Session { message_id, .. } => open = Some(message_id),
             Body::ToolStart { id, tool, .. } => calls.push((id, tool)),
             Body::ToolEnd { id: ended, .. } => calls.retain(|(id, _)| *id != ended),

@@ -9,6 +9,7 @@ mod completions_in_shells;
 mod connection;
 mod crash;
 mod curl_examples;
+mod damaged_store;
 mod edge;
 mod event_replay;
 mod exit_statuses;

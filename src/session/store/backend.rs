@@ -10,12 +10,17 @@ use crate::event::{Event, EventId};
 /// tells what has been added meanwhile.
 pub(super) type Events = Box<dyn Iterator<Item = Result<Event, StoreError>> + Send>;
 
+/// Whole turns, the newest first, each with its stored events in order.
+pub(super) type Turns = Box<dyn Iterator<Item = Result<Vec<Event>, StoreError>> + Send>;
+
 /// A place to keep sessions.
 pub(super) trait Backend: Send + Sync {
     /// `disk` or `memory`.
     fn name(&self) -> &'static str;
     /// Keeps a new session.
     fn create(&self, head: &Head) -> Result<(), StoreError>;
+    /// Takes back one that has no events and no lease; its id is free again.
+    fn uncreate(&self, session: &str) -> Result<(), StoreError>;
     /// A session's head.
     fn head(&self, session: &str) -> Result<Head, StoreError>;
     /// Replaces the head; only the holder of the lease does.
@@ -28,6 +33,9 @@ pub(super) trait Backend: Send + Sync {
     fn count(&self) -> usize;
     /// The stored events after an id.
     fn events(&self, session: &str, after: EventId) -> Result<Events, StoreError>;
+    /// The turns whose message is older than the one with this id, or all, the newest first. What
+    /// is not asked for is not read: the last ones cost the same in a session of any length.
+    fn turns(&self, session: &str, before: Option<&str>) -> Result<Turns, StoreError>;
     /// Takes the right to append, in this process or any other.
     fn lease(&self, session: &str) -> Result<Box<dyn Writer>, StoreError>;
     /// Whether a turn runs in a session, by whatever process.

@@ -16,7 +16,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -24,9 +24,11 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::backend::{Backend, Events, Writer};
+use super::backend::{Backend, Events, Turns, Writer};
+use super::backwards::{Backwards, ByTurn};
 use super::entry::{self, Entry};
 use super::record::{self, HEADER, RECORD_BYTES};
+use super::small::{self, found, remove_unfinished, replace, sync_folder};
 use super::{Head, StoreError};
 use crate::event::{Body, Event, EventId};
 use crate::id;
@@ -38,8 +40,6 @@ const LOCK_TRIES: u32 = 4;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 /// Sessions that other processes make or delete are counted after at most this time.
 const COUNT_TIME: Duration = Duration::from_millis(100);
-/// Nobody takes this long to write a small file.
-const UNFINISHED: Duration = Duration::from_secs(600);
 
 /// The sessions of one project.
 pub(super) struct Files {
@@ -74,13 +74,16 @@ impl Files {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let format = root.join("format");
-        match fs::read_to_string(&format) {
-            Ok(text) if text == FORMAT => {}
-            Ok(text) => return Err(StoreError::Newer(text.trim().to_owned())),
+        match small::read(&format) {
+            Ok(text) if text == FORMAT.as_bytes() => {}
+            Ok(text) => return Err(other_format(&text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 replace(&format, FORMAT.as_bytes(), true)?;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(error.into());
+            }
+            Err(error) => return Err(StoreError::Damaged(format!("`format`: {error}"))),
         }
         // A folder that can be read and not written is no place to keep sessions.
         rustix::fs::access(root, rustix::fs::Access::WRITE_OK).map_err(io::Error::from)?;
@@ -95,16 +98,16 @@ impl Files {
 
     fn log(&self, session: &str) -> Result<BufReader<File>, StoreError> {
         let mut log =
-            BufReader::with_capacity(64 * 1024, found(File::open(self.path(session, "log")?))?);
+            BufReader::with_capacity(64 * 1024, found(small::open(&self.path(session, "log")?))?);
         let mut first = Vec::new();
-        log.by_ref().take(HEADER.len() as u64 + 8).read_until(b'\n', &mut first)?;
+        Read::by_ref(&mut log).take(HEADER.len() as u64 + 8).read_until(b'\n', &mut first)?;
         record::check_header(&first)?;
         Ok(log)
     }
 
     /// The head as the log tells it.
     fn head_of_log(&self, session: &str) -> Result<Head, StoreError> {
-        let mut head = Head::new(session.to_owned(), String::new());
+        let mut head = Head { always: None, ..Head::new(session.to_owned(), String::new()) };
         for event in self.events(session, 0)? {
             match event?.body {
                 Body::Session { title, message_id, .. } => {
@@ -128,7 +131,7 @@ impl Files {
 
     /// Whether somebody holds the lock of a turn.
     fn is_held(&self, session: &str) -> bool {
-        File::open(self.running(session)).is_ok_and(|file| {
+        small::open(&self.running(session)).is_ok_and(|file| {
             flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
         })
     }
@@ -156,22 +159,32 @@ impl Backend for Files {
         }
         // The log makes the session: it comes last, and whole.
         self.set_head(head)?;
-        replace(&path, HEADER.as_bytes(), true)?;
+        if let Err(error) = replace(&path, HEADER.as_bytes(), true) {
+            let _ = fs::remove_file(self.path(&head.id, "head")?);
+            return Err(error.into());
+        }
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    fn uncreate(&self, session: &str) -> Result<(), StoreError> {
+        fs::remove_file(self.path(session, "log")?)?;
+        let _ = fs::remove_file(self.path(session, "head")?);
         *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 
     fn head(&self, session: &str) -> Result<Head, StoreError> {
         let path = self.path(session, "head")?;
-        let head = match fs::read(path) {
+        let head = match small::read(&path) {
             Ok(json) => match serde_json::from_slice::<Head>(&json) {
                 Ok(head) if head.id == session => head,
                 _ => self.head_of_log(session)?,
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.head_of_log(session)?,
-            Err(error) => return Err(error.into()),
+            // Whatever it is that bears its name.
+            Err(_) => self.head_of_log(session)?,
         };
-        let named = fs::read(self.path(session, "title")?).ok();
+        let named = small::read(&self.path(session, "title")?).ok();
         Ok(head.named(named.and_then(|json| serde_json::from_slice(&json).ok())))
     }
 
@@ -235,6 +248,11 @@ impl Backend for Files {
         }))
     }
 
+    fn turns(&self, session: &str, before: Option<&str>) -> Result<Turns, StoreError> {
+        let log = self.log(session)?.into_inner();
+        Ok(Box::new(ByTurn::new(Backwards::new(log, session, before)?)))
+    }
+
     fn lease(&self, session: &str) -> Result<Box<dyn Writer>, StoreError> {
         let path = self.path(session, "log")?;
         found(fs::metadata(&path))?;
@@ -263,7 +281,7 @@ impl Backend for Files {
     }
 
     fn last_id(&self, session: &str) -> EventId {
-        let log = self.path(session, "log").ok().and_then(|path| File::open(path).ok());
+        let log = self.path(session, "log").ok().and_then(|path| small::open(&path).ok());
         log.and_then(|mut log| last_record(&mut log).ok()).map_or(0, |(_, id)| id)
     }
 
@@ -273,7 +291,7 @@ impl Backend for Files {
 
     fn delete(&self, session: &str, writer: Box<dyn Writer>) -> Result<(), StoreError> {
         let tombstone = self.root.join("deleted").join(session);
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(tombstone)?;
+        small::open_with(OpenOptions::new().write(true).create(true), &tombstone)?;
         sync_folder(&self.root.join("deleted"))?;
         for kind in ["log", "head", "title"] {
             match fs::remove_file(self.path(session, kind)?) {
@@ -287,17 +305,23 @@ impl Backend for Files {
     }
 }
 
+/// What a folder is that is not of this version.
+fn other_format(text: &[u8]) -> StoreError {
+    let text = String::from_utf8_lossy(text);
+    match text.trim().parse::<u64>() {
+        Ok(version) if version > 1 => StoreError::Newer(version.to_string()),
+        _ => StoreError::Damaged(
+            "the file `format` should say \"1\"; if nothing else was changed, write that"
+                .to_owned(),
+        ),
+    }
+}
+
 /// Takes a turn's lock. Also tells whether the file was left behind by one who died.
 fn lock_file(path: &Path) -> Result<(File, bool), StoreError> {
     for _ in 0..LOCK_TRIES {
         let was_there = path.exists();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
+        let file = small::open_with(OpenOptions::new().read(true).write(true).create(true), path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 // Whoever held it may have removed the name that was opened here.
@@ -335,9 +359,9 @@ impl FilesWriter {
         mut lock: File,
         unfinished: bool,
     ) -> Result<Self, StoreError> {
-        let mut log = found(OpenOptions::new().read(true).append(true).open(path))?;
-        let mut first = vec![0; HEADER.len()];
-        log.read_exact(&mut first)?;
+        let mut log = found(small::open_with(OpenOptions::new().read(true).append(true), path))?;
+        let mut first = Vec::new();
+        Read::by_ref(&mut log).take(HEADER.len() as u64).read_to_end(&mut first)?;
         record::check_header(&first)?;
         let (end, last_id) = last_record(&mut log)?;
         if end < log.metadata()?.len() {
@@ -345,9 +369,11 @@ impl FilesWriter {
             log.set_len(end)?;
         }
         // Who died, or could not write, may have told events of a turn that no log knows.
-        let mut left = String::new();
-        lock.read_to_string(&mut left)?;
-        let fence = left.trim().parse().unwrap_or(0).max(last_id >> 32) + 1;
+        let mut left = Vec::new();
+        Read::by_ref(&mut lock).take(64).read_to_end(&mut left)?;
+        let left: u32 =
+            std::str::from_utf8(&left).ok().and_then(|left| left.trim().parse().ok()).unwrap_or(0);
+        let fence = u64::from(left).max(last_id >> 32) + 1;
         lock.set_len(0)?;
         lock.seek(SeekFrom::Start(0))?;
         lock.write_all(fence.to_string().as_bytes())?;
@@ -489,13 +515,8 @@ impl ServerLock {
     /// # Errors
     /// [`StoreError::Served`] with the address of the server that has it.
     pub fn claim(root: &Path) -> Result<Self, StoreError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(root.join("server"))?;
+        let path = root.join("server");
+        let file = small::open_with(OpenOptions::new().read(true).write(true).create(true), &path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 remove_unfinished(&root.join("sessions"));
@@ -513,7 +534,7 @@ impl ServerLock {
     /// The secret of this project's servers: made by the first one, and the same after a restart.
     pub fn key(&self) -> io::Result<[u8; 32]> {
         let path = self.root.join("key");
-        match fs::read(&path) {
+        match small::read(&path) {
             Ok(bytes) => {
                 if let Ok(key) = bytes.try_into() {
                     return Ok(key);
@@ -521,6 +542,7 @@ impl ServerLock {
                 log::warn!("the key of cookies was damaged: who had signed in must do so again");
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => log::warn!("{error}"),
             Err(error) => return Err(error),
         }
         let key = id::secret()?;
@@ -533,57 +555,5 @@ impl ServerLock {
         self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(address.as_bytes())
-    }
-}
-
-/// A missing file is a missing session.
-fn found<T>(result: io::Result<T>) -> Result<T, StoreError> {
-    result.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => StoreError::Missing,
-        _ => error.into(),
-    })
-}
-
-/// Replaces a small file as a whole; on stable storage before it returns, if `sync`.
-fn replace(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
-    // Two writers of one file never share the name they write under.
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{:016x}.new", id::random() as u64));
-    let new = PathBuf::from(new);
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(bytes)?;
-        if sync {
-            file.sync_data()?;
-        }
-        fs::rename(&new, path)?;
-        match path.parent() {
-            Some(folder) if sync => sync_folder(folder),
-            _ => Ok(()),
-        }
-    };
-    let written = write();
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Removes what was being written when a process died. A file that another process writes at this
-/// moment is younger.
-fn remove_unfinished(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let is_new = entry.path().extension().is_some_and(|kind| kind == "new");
-        if is_new
-            && let Ok(when) = entry.metadata().and_then(|found| found.modified())
-            && when.elapsed().is_ok_and(|age| age > UNFINISHED)
-        {
-            let _ = fs::remove_file(entry.path());
-        }
     }
 }

@@ -64,6 +64,7 @@ impl Store {
         after: Option<EventId>,
         waker: Arc<Waker>,
     ) -> Result<Follower, StoreError> {
+        self.shared.backend.head(session)?;
         self.enter(session, after, Queue::new(waker, false), FOLLOWERS)
     }
 
@@ -78,6 +79,7 @@ impl Store {
         after: Option<EventId>,
         waker: Arc<Waker>,
     ) -> Result<Follower, StoreError> {
+        self.shared.backend.head(session)?;
         self.enter(session, after, Queue::new(waker, true), FOLLOWERS)
     }
 
@@ -87,6 +89,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`], or no descriptor is left for the wake-up.
     pub fn follow_turn(&self, session: &str) -> Result<Follower, StoreError> {
+        // Its lease is held, so it is there.
         self.enter(session, None, Queue::new(Arc::new(Waker::new()?), false), usize::MAX)
     }
 
@@ -97,7 +100,6 @@ impl Store {
         queue: Queue,
         most: usize,
     ) -> Result<Follower, StoreError> {
-        self.shared.backend.head(session)?;
         self.wake();
         let hub = self.shared.hub_of(session);
         if !hub.enter(most) {

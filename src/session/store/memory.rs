@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::backend::{Backend, Events, Writer};
+use super::backend::{Backend, Events, Turns, Writer};
+use super::backwards::{self, ByTurn};
 use super::entry::{self, Entry};
 use super::{Head, StoreError};
 use crate::event::{Event, EventId};
@@ -55,6 +56,10 @@ impl Backend for Memory {
         Ok(())
     }
 
+    fn uncreate(&self, session: &str) -> Result<(), StoreError> {
+        lock(&self.0).sessions.remove(session).map(drop).ok_or(StoreError::Missing)
+    }
+
     fn head(&self, session: &str) -> Result<Head, StoreError> {
         let mut state = lock(&self.0);
         let record = state.record(session)?;
@@ -91,6 +96,22 @@ impl Backend for Memory {
             page: Vec::new().into_iter(),
         };
         Ok(Box::new(reader))
+    }
+
+    fn turns(&self, session: &str, before: Option<&str>) -> Result<Turns, StoreError> {
+        let mut left = lock(&self.0).record(session)?.log.len();
+        let (state, session) = (Arc::clone(&self.0), session.to_owned());
+        let records = std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let entry = lock(&state).record(&session).ok()?.log.get(left)?.clone();
+            Some(Ok(entry.events(0).collect()))
+        });
+        let before = before.map(str::to_owned);
+        let is_later = move |turn: &Result<Vec<Event>, StoreError>| {
+            let asked = turn.as_ref().ok().and_then(|events| backwards::asked(events));
+            before.as_deref().is_some_and(|before| asked.is_some_and(|asked| asked >= before))
+        };
+        Ok(Box::new(ByTurn::new(records).skip_while(is_later)))
     }
 
     fn lease(&self, session: &str) -> Result<Box<dyn Writer>, StoreError> {

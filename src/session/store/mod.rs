@@ -6,12 +6,14 @@
 //! clients.
 
 mod backend;
+mod backwards;
 mod changes;
 mod entry;
 mod files;
 mod follow;
 mod memory;
 mod record;
+mod small;
 mod tend;
 #[cfg(test)]
 mod seam_tests;
@@ -29,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Body, Event, EventId, Keep};
 use crate::message::Usage;
 use crate::session::hub::{FOLLOWERS, Hub, weight};
-use backend::{Backend, Events, Writer};
+use backend::{Backend, Events, Turns, Writer};
 use files::Files;
 use memory::Memory;
 
@@ -60,6 +62,10 @@ pub struct Head {
     pub message_count: u64,
     /// All its turns together.
     pub usage: Usage,
+    /// What a person allowed for good in it, a tool and a pattern each; `None` where the log has
+    /// to be asked.
+    #[serde(default)]
+    pub always: Option<Vec<(String, String)>>,
 }
 
 impl Head {
@@ -67,8 +73,16 @@ impl Head {
     #[must_use]
     pub fn new(id: String, title: String) -> Self {
         let updated_ms = crate::id::time_ms(&id).unwrap_or_default();
-        let usage = Usage::default();
-        Self { id, title, updated_ms, agent: None, model: None, message_count: 0, usage }
+        Self {
+            id,
+            title,
+            updated_ms,
+            agent: None,
+            model: None,
+            message_count: 0,
+            usage: Usage::default(),
+            always: Some(Vec::new()),
+        }
     }
 
     /// The head with the name that a person gave it, and when.
@@ -294,6 +308,14 @@ impl Store {
         Ok(())
     }
 
+    /// Takes back a session that was made a moment ago and has nothing in it.
+    pub fn uncreate(&self, session: &str) {
+        if let Err(error) = self.shared.backend.uncreate(session) {
+            log::warn!("session {session} stays behind, with nothing in it: {error}");
+        }
+        self.tell_deleted(session);
+    }
+
     /// A session's head, and whether a turn runs in it.
     pub fn head(&self, session: &str) -> Result<(Head, bool), StoreError> {
         let head = self.shared.backend.head(session)?;
@@ -359,12 +381,31 @@ impl Store {
 
     /// The events after an id, in order, those told ahead included.
     pub fn read(&self, session: &str, after: EventId) -> Result<Events, StoreError> {
+        self.flush(session);
+        self.shared.backend.events(session, after)
+    }
+
+    /// The turns whose message is older than the one with this id, or all, the newest first, each
+    /// with its events in order, those told ahead included.
+    pub fn turns(&self, session: &str, before: Option<&str>) -> Result<Turns, StoreError> {
+        self.flush(session);
+        self.shared.backend.turns(session, before)
+    }
+
+    /// The id of the last stored event, 0 where there is none.
+    #[must_use]
+    pub fn last_id(&self, session: &str) -> EventId {
+        self.flush(session);
+        self.shared.backend.last_id(session)
+    }
+
+    /// Stores what was told ahead.
+    fn flush(&self, session: &str) {
         let active = self.shared.lock().active.get(session).cloned();
         if let Some(active) = active {
             // One whose lease ends at this moment has stored everything.
             let _ = active.flush();
         }
-        self.shared.backend.events(session, after)
     }
 
     /// Takes the right to append.
@@ -456,15 +497,16 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces a session's head, as the holder of its lease.
+    /// Changes a session's head, as the holder of its lease, and gives it.
     pub fn set_head(
         &self,
         lease: &Lease,
         change: impl FnOnce(&mut Head),
-    ) -> Result<(), StoreError> {
+    ) -> Result<Head, StoreError> {
         let mut head = self.shared.backend.head(&lease.active.session)?;
         change(&mut head);
-        self.shared.backend.set_head(&head)
+        self.shared.backend.set_head(&head)?;
+        Ok(head)
     }
 
     /// Stores the last events of a turn, tells them, and gives the lease back. What cannot be

@@ -244,6 +244,49 @@ fn what_is_no_longer_kept_is_a_gap(place: &Place) {
     assert_eq!((&seen[0].body, seen[1].id, seen[2].id), (&Body::Gap, at(2, 1), at(2, 2)));
 }
 
+fn turns_are_read_from_the_end(place: &Place) {
+    const TURNS: usize = 40;
+    let id = place.new_session();
+    let asked = |n: usize| format!("u{n:02}");
+    for n in 0..TURNS {
+        let mut lease = place.store.acquire(&id).unwrap();
+        if n == 7 {
+            // The last words of a turn that was broken off belong to it, though another says them.
+            place.store.append(&mut lease, vec![done()]).unwrap();
+        }
+        let mut begins = begin(&id);
+        if let Body::Session { user_message_id, .. } = &mut begins {
+            *user_message_id = asked(n);
+        }
+        place.store.append(&mut lease, vec![begins]).unwrap();
+        // The later ones are longer than what is read at a time.
+        place.store.append(&mut lease, vec![text(&"x".repeat(n * 4000))]).unwrap();
+        place.store.append(&mut lease, vec![output(), text("y")]).unwrap();
+        place.store.release(lease, vec![done()]).unwrap();
+    }
+    let all = place.stored(&id, 0);
+    let turns = |before: Option<&str>| -> Vec<Vec<Event>> {
+        place.store.turns(&id, before).unwrap().map(Result::unwrap).collect()
+    };
+    let lengths: Vec<_> = turns(None).iter().map(Vec::len).collect();
+    let expected: Vec<_> = (0..TURNS).rev().map(|n| if n == 6 { 5 } else { 4 }).collect();
+    assert_eq!(lengths, expected);
+    for n in 0..=TURNS {
+        let before = turns(Some(&asked(n)));
+        assert_eq!(before.len(), n);
+        let joined: Vec<_> = before.into_iter().rev().flatten().collect();
+        let begins = |event: &Event| matches!(&event.body, Body::Session { user_message_id, .. } if *user_message_id == asked(n));
+        let count = all.iter().position(begins).unwrap_or(all.len());
+        assert!(joined == all[..count], "the turns before {n}");
+    }
+    assert_eq!((turns(Some("a")).len(), turns(Some("z")).len()), (0, TURNS));
+    let empty = place.new_session();
+    assert_eq!(place.store.turns(&empty, None).unwrap().count(), 0);
+    assert_eq!(place.store.turns(&empty, Some("u")).unwrap().count(), 0);
+    let gone = place.store.turns(&place.ids.next(), None).err();
+    assert_eq!(gone, Some(StoreError::Missing));
+}
+
 fn a_deleted_session_is_gone_its_id_stays_taken_and_followers_are_told(place: &Place) {
     let id = place.new_session();
     place.turn(&id, vec![]);
@@ -292,6 +335,7 @@ conformance! {
     every_follower_sees_the_same_and_one_who_comes_late_what_it_missed
     a_follower_goes_on_from_storage_into_what_comes
     what_is_no_longer_kept_is_a_gap
+    turns_are_read_from_the_end
     a_deleted_session_is_gone_its_id_stays_taken_and_followers_are_told
     waiting_for_a_lease_ends_with_its_release
 }

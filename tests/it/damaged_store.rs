@@ -1,0 +1,107 @@
+//! A damaged data directory: told in words, within its session, and nothing waits on it.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::program::{Serving, World};
+
+/// The folder of the only project that a home has sessions of.
+fn store(world: &World) -> PathBuf {
+    let projects = world.home.path().join(".local/share/opencode-server/projects");
+    std::fs::read_dir(projects).unwrap().next().unwrap().unwrap().path()
+}
+
+fn session_of(server: &Serving, message: &str) -> String {
+    let reply = server.post("/api/chat", &json!({ "message": message })).json();
+    reply["sessionId"].as_str().unwrap().to_owned()
+}
+
+/// Puts something else in the place of a file.
+type Damage = fn(&Path);
+
+/// What a name can become.
+const DAMAGES: [(&str, Damage); 7] = [
+    ("a pipe", |path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
+    ("endless", |path| symlink("/dev/zero", path).unwrap()),
+    ("a folder", |path| std::fs::create_dir(path).unwrap()),
+    ("a link to itself", |path| symlink(path, path).unwrap()),
+    ("random", |path| std::fs::write(path, [0xC3, 0x28, b'\n', 0xFF].repeat(100_000)).unwrap()),
+    ("empty", |path| std::fs::write(path, "").unwrap()),
+    ("a large number", |path| std::fs::write(path, u64::MAX.to_string()).unwrap()),
+];
+
+fn damage(path: &Path, how: Damage) {
+    let _ = std::fs::remove_file(path);
+    how(path);
+}
+
+#[test]
+fn a_damaged_session_answers_in_words_and_the_others_go_on() {
+    let server = World::new().serve();
+    let sound = session_of(&server, "hello");
+    let store = store(&server.world);
+    for (name, how) in DAMAGES {
+        for file in ["sessions/ID.log", "sessions/ID.head", "sessions/ID.title", "running/ID"] {
+            let id = session_of(&server, "hello");
+            damage(&store.join(file.replace("ID", &id)), how);
+            let path = format!("/api/sessions/{id}");
+            let chat = json!({ "message": "and now?", "sessionId": id });
+            let answers = [
+                server.ask("GET", &path, None),
+                server.ask("GET", &format!("{path}?limit=1"), None),
+                server.post("/api/chat", &chat),
+                server.ask("PATCH", &path, Some(&json!({ "title": "t" }))),
+                server.ask("DELETE", &path, None),
+            ];
+            for answer in answers {
+                if !matches!(answer.status, 200 | 204) {
+                    assert!(["store-failed", "session-not-found"].contains(&&*answer.code()));
+                }
+            }
+            let others = server.post("/api/chat", &json!({ "message": "hi", "sessionId": sound }));
+            assert_eq!(others.status, 200, "with {file} {name}: {}", others.json());
+        }
+    }
+    assert!(!server.log.text().contains("panicked"));
+}
+
+#[test]
+fn a_start_on_a_damaged_store_says_what_is_wrong_or_does_without() {
+    for (name, how) in DAMAGES {
+        for file in ["format", "server", "key"] {
+            let server = World::new().serve();
+            let id = session_of(&server, "hello");
+            let world = server.stop(Signal::TERM);
+            damage(&store(&world).join(file), how);
+            // What a server says of itself and the key of its cookies are made again.
+            let is_told = match file {
+                "server" => !matches!(name, "random" | "empty" | "a large number"),
+                file => file == "format",
+            };
+            if is_told {
+                let ran = world.run(&["serve", "--port", "0"]);
+                assert_ne!(ran.status, 0, "{file} is {name}");
+                assert!(ran.stderr.starts_with("opencode: "), "{file} is {name}: {}", ran.stderr);
+            } else {
+                let server = world.serve();
+                let session = server.get(&format!("/api/sessions/{id}"));
+                assert_eq!(session["messageCount"], 2, "{file} is {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_new_session_whose_turn_cannot_be_marked_is_not_left_behind() {
+    let server = World::new().serve();
+    let running = store(&server.world).join("running");
+    std::fs::remove_dir_all(&running).unwrap();
+    std::fs::write(&running, "").unwrap();
+    let refused = server.post("/api/chat", &json!({ "message": "hello" }));
+    assert_eq!((refused.status, &*refused.code()), (507, "store-failed"));
+    assert_eq!(server.get("/api/sessions"), json!([]));
+}
