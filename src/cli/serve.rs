@@ -85,7 +85,7 @@ fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
         page: page != Page::None,
         local_name: local_name.clone(),
         insecure,
-        connections: server.connections(),
+        traffic: server.traffic(),
     };
     let api = Arc::new(Api::new(Arc::clone(&sessions), facts));
     let signals = Signals::new([SIGTERM, SIGINT, SIGCHLD])

@@ -6,6 +6,7 @@
 
 mod follow;
 mod hub;
+mod meter;
 mod permission;
 pub mod store;
 mod title;
@@ -24,7 +25,9 @@ use crate::error::{Code, Problem};
 use crate::event::EventId;
 use crate::id::{self, Ids};
 use crate::message::{Message, Usage};
+use crate::meter::Page;
 use crate::os::Waker;
+use crate::session::meter::Meter;
 use crate::session::permission::{Asker, Desk};
 use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::transcript::Transcript;
@@ -51,6 +54,7 @@ pub struct Sessions {
     turns: Arc<Mutex<Turns>>,
     /// Tools that wait for a person.
     desk: Arc<Desk>,
+    meter: Arc<Meter>,
     bounds: Bounds,
 }
 
@@ -150,6 +154,7 @@ impl Sessions {
             ids,
             turns: Arc::default(),
             desk: Arc::default(),
+            meter: Arc::default(),
             bounds,
         };
         for session in sessions.store.unfinished() {
@@ -188,6 +193,23 @@ impl Sessions {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         self.store.counts()
+    }
+
+    /// Prints what turns have come to, and who follows them.
+    pub fn print(&self, page: &mut Page) {
+        let (sessions, running) = self.counts();
+        let gauge = |page: &mut Page, name, help, value| {
+            page.single(name, "gauge", help, value as u64);
+        };
+        gauge(page, "opencode_sessions", "Sessions there are.", sessions);
+        gauge(page, "opencode_turns_running", "Turns that run.", running);
+        let help = "Sessions in which a tool waits for a person.";
+        gauge(page, "opencode_sessions_waiting", help, self.waiting());
+        let (followers, deepest) = self.store.following();
+        gauge(page, "opencode_followers", "Who follows a session's events.", followers);
+        let help = "Events in the fullest queue of one who follows.";
+        gauge(page, "opencode_queue_events_max", help, deepest);
+        self.meter.print(page);
     }
 
     /// Makes an empty session.
@@ -347,6 +369,7 @@ impl Sessions {
             asker: Mutex::new(asker),
             store: Arc::clone(&self.store),
             engine: Arc::clone(&self.engine),
+            meter: Arc::clone(&self.meter),
             cancel: cancel.clone(),
             choice,
             prompt,

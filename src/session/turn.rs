@@ -15,6 +15,7 @@ use crate::event::Body;
 use crate::id;
 use crate::message::{FinishReason, Time, Usage, whole_ms};
 use crate::os;
+use crate::session::meter::{Meter, TurnMeter};
 use crate::session::permission::Asker;
 use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::session::{Prompt, Turns};
@@ -27,6 +28,7 @@ const STACK_BYTES: usize = 1024 * 1024;
 pub(super) struct Turn {
     pub(super) store: Arc<Store>,
     pub(super) engine: Arc<Engine>,
+    pub(super) meter: Arc<Meter>,
     pub(super) cancel: Cancel,
     pub(super) choice: Choice,
     /// Used by the turn's own thread alone.
@@ -69,11 +71,12 @@ impl Turn {
 
     fn run(&self, mut lease: Lease) {
         let begun = Instant::now();
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| self.answer(&mut lease))).unwrap_or_else(|_| {
-                let detail = "the turn failed by a bug in the server; its log has the place";
-                Outcome::failed(Problem::new(Code::Internal, detail), Usage::default())
-            });
+        let mut meter = self.meter.turn();
+        let answered = catch_unwind(AssertUnwindSafe(|| self.answer(&mut lease, &mut meter)));
+        let outcome = answered.unwrap_or_else(|_| {
+            let detail = "the turn failed by a bug in the server; its log has the place";
+            Outcome::failed(Problem::new(Code::Internal, detail), Usage::default())
+        });
         let mut last = Vec::new();
         if let Some(problem) = &outcome.problem {
             log::warn!("turn {} failed: {}", self.message_id, problem.log_text());
@@ -89,6 +92,9 @@ impl Turn {
             usage: outcome.usage,
             time: Some(self.time(begun.elapsed())),
         });
+        for body in &last {
+            meter.see(body);
+        }
         let change = |head: &mut Head| {
             head.updated_ms = id::now_ms();
             head.usage.add(&outcome.usage);
@@ -104,10 +110,13 @@ impl Turn {
         Time { duration_ms: whole_ms(whole.saturating_sub(waited)), waited_ms: whole_ms(waited) }
     }
 
-    fn answer(&self, lease: &mut Lease) -> Outcome {
-        match self.begin(lease) {
+    fn answer(&self, lease: &mut Lease, meter: &mut TurnMeter<'_>) -> Outcome {
+        match self.begin(lease, meter) {
             Ok((transcript, grants)) => {
-                let mut emit = |body| self.store.append(lease, vec![body]).map_err(failed);
+                let mut emit = |body| {
+                    meter.see(&body);
+                    self.store.append(lease, vec![body]).map_err(failed)
+                };
                 let history = transcript.into_messages();
                 let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
                 let asker: &mut Asker = &mut asker;
@@ -121,7 +130,11 @@ impl Turn {
     /// permitted for good in it.
     // The turn lasts, and its start should take no stack meanwhile.
     #[inline(never)]
-    fn begin(&self, lease: &mut Lease) -> Result<(Transcript, Vec<Grant>), Problem> {
+    fn begin(
+        &self,
+        lease: &mut Lease,
+        meter: &mut TurnMeter<'_>,
+    ) -> Result<(Transcript, Vec<Grant>), Problem> {
         let (head, _) = self.store.head(&self.session_id).map_err(failed)?;
         let is_untitled = head.message_count == 0 && head.title == super::UNTITLED;
         let title = match &self.prompt.title {
@@ -152,6 +165,7 @@ impl Turn {
             }
         };
         self.store.set_head(lease, change).map_err(failed)?;
+        meter.see(&body);
         self.store.append(lease, vec![body]).map_err(failed)?;
         let mut transcript = Transcript::default();
         let mut asked = Vec::new();
