@@ -19,6 +19,7 @@ pub mod discovery;
 
 pub mod event;
 pub mod message;
+pub mod meter;
 pub mod transcript;
 pub mod error;
 pub mod cancel;

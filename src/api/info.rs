@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::api::{Api, Params};
 use crate::error::Problem;
 use crate::http::{Answer, Request, Response};
+use crate::meter::Page;
 
 /// Paths that one answer of `/api/files` holds where the client names no limit, and at most.
 const FILES: (usize, usize) = (20, 200);
@@ -66,7 +67,7 @@ pub(super) fn status(
         sessions,
         active_turns,
         waiting: api.sessions.waiting(),
-        connections: api.connections.get(),
+        connections: api.traffic.get(),
     })
 }
 
@@ -132,4 +133,20 @@ pub(super) fn files(
     let query = params.query("query").unwrap_or_default();
     let limit = params.count("limit")?.unwrap_or(FILES.0).min(FILES.1);
     ok(&api.sessions.engine().files(&query, limit)?)
+}
+
+pub(super) fn metrics(
+    api: &Api,
+    _request: &mut Request<'_>,
+    _params: &Params<'_>,
+) -> Result<Answer, Problem> {
+    let mut page = Page::default();
+    page.family("opencode_build_info", "gauge", "The version that runs.");
+    page.value("opencode_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let uptime = api.started.elapsed().as_secs();
+    page.single("opencode_uptime_seconds", "gauge", "Seconds since the start.", uptime);
+    api.traffic.print(&mut page);
+    api.sessions.print(&mut page);
+    let response = Response::new(200).header("Content-Type", Page::MEDIA);
+    Ok(Answer::Full(response.body(page.into_text().into_bytes())))
 }

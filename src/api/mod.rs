@@ -25,7 +25,7 @@ use std::time::Instant;
 use crate::config::{self, Credentials};
 use crate::discovery::LocalName;
 use crate::error::{Code, Problem};
-use crate::http::{self, Answer, Gauge, Method, Request, Response};
+use crate::http::{self, Answer, Method, Request, Response, Traffic};
 use crate::percent;
 use crate::session::Sessions;
 use crate::web;
@@ -40,7 +40,7 @@ pub struct Api {
     edge: Edge,
     server: config::Server,
     local_name: Option<LocalName>,
-    connections: Arc<Gauge>,
+    traffic: Arc<Traffic>,
     has_password: bool,
     has_page: bool,
     started: Instant,
@@ -60,8 +60,8 @@ pub struct Facts {
     pub insecure: bool,
     /// The name it is announced by on the local network, if it is.
     pub local_name: Option<LocalName>,
-    /// The count of open connections.
-    pub connections: Arc<Gauge>,
+    /// What comes to the server, counted.
+    pub traffic: Arc<Traffic>,
 }
 
 /// Answers one endpoint. Some never fail; they share the type.
@@ -103,6 +103,7 @@ const ROUTES: &[Route] = &[
     Route { method: Method::Get, path: "/api/openapi.json", handler: openapi::document },
     Route { method: Method::Post, path: "/api/login", handler: login::sign_in },
     Route { method: Method::Delete, path: "/api/login", handler: login::sign_out },
+    Route { method: Method::Get, path: "/metrics", handler: info::metrics },
     Route { method: Method::Get, path: "/ws", handler: ws::open },
 ];
 
@@ -124,7 +125,7 @@ impl Api {
             edge,
             server: facts.server,
             local_name: facts.local_name,
-            connections: facts.connections,
+            traffic: facts.traffic,
             has_password,
             has_page: facts.page,
             started: Instant::now(),

@@ -12,6 +12,7 @@ mod lists;
 mod log;
 mod look;
 mod man;
+mod notify;
 mod output;
 mod password;
 mod project;

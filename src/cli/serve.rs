@@ -11,6 +11,7 @@ use signal_hook::iterator::Signals;
 use crate::api::{Api, Facts};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
+use crate::cli::notify::{State, notify};
 use crate::cli::{browser, project};
 use crate::config::{self, Config, Env, Limits, ServerFlags};
 use crate::discovery::{self, Announcer, LocalName, Service};
@@ -84,7 +85,7 @@ fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
         page: page != Page::None,
         local_name: local_name.clone(),
         insecure,
-        connections: server.connections(),
+        traffic: server.traffic(),
     };
     let api = Arc::new(Api::new(Arc::clone(&sessions), facts));
     let signals = Signals::new([SIGTERM, SIGINT, SIGCHLD])
@@ -111,8 +112,9 @@ fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
         .start(api)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot accept: {error}")))?;
     let announcer = local_name.and_then(|name| discoverable(&config, address, has_password, name));
+    notify(env, State::Ready);
     let grace = config.server.limits.stop_time;
-    until_signalled(signals, &sessions, announcer, grace);
+    until_signalled(signals, env, &sessions, announcer, grace);
     tool::kill_adopted();
     let left = running.stop(LAST_WRITES);
     if left > 0 {
@@ -279,12 +281,14 @@ fn warn(
 /// program at once.
 fn until_signalled(
     mut signals: Signals,
+    env: &Env,
     sessions: &Arc<Sessions>,
     announcer: Option<Announcer>,
     grace: Duration,
 ) {
     let Some(first) = next_to_stop(&mut signals) else { return };
     sessions.close();
+    notify(env, State::Stopping);
     // Nobody new should come.
     drop(announcer);
     log::info!("signal {first}: no new turns; running ones have {} s", grace.as_secs_f32());

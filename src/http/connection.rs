@@ -162,6 +162,7 @@ impl Connection {
             Response::problem(problem).write(self.input.stream(), &mut self.output, false, true);
         Record { method: "-", path: "-", since: Instant::now(), peer: self.seat.peer }
             .log(problem.code.status(), written.as_ref().map_or(0, |bytes| *bytes));
+        self.seat.shared.traffic.answered(problem.code.status(), None);
         if written.is_ok() { Next::Linger } else { Next::Close }
     }
 
@@ -181,6 +182,7 @@ impl Connection {
         self.seat.link.has_request();
         let keep =
             sound && head.keep_alive && body.allows_another() && !self.seat.shared.is_stopping();
+        let is_full = matches!(answer, Answer::Full(_));
         let (status, bytes, keep) = match answer {
             Answer::Full(response) => {
                 let head_only = head.method == Method::Head;
@@ -197,10 +199,12 @@ impl Connection {
                 let status = response.status();
                 let bytes = self.upgrade(&response, serve);
                 record.log(status, bytes);
+                self.seat.shared.traffic.answered(status, None);
                 return Next::Close;
             }
         };
         record.log(status, bytes);
+        self.seat.shared.traffic.answered(status, is_full.then(|| record.since.elapsed()));
         if body.is_done() {
             return match (keep, sound && self.input.bytes().is_empty()) {
                 (true, _) => Next::Request,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Gauge;
+use super::Traffic;
 
 /// The open connections, within their bounds.
 pub(super) struct Links {
@@ -16,7 +16,7 @@ pub(super) struct Links {
     /// The last of them is gone.
     emptied: Condvar,
     /// The same count, for who only wants to know.
-    gauge: Arc<Gauge>,
+    traffic: Arc<Traffic>,
     /// Connections at once.
     most: usize,
     /// Connections at once from one address.
@@ -60,11 +60,11 @@ impl Link {
 }
 
 impl Links {
-    pub(super) fn new(most: usize, gauge: Arc<Gauge>) -> Self {
+    pub(super) fn new(most: usize, traffic: Arc<Traffic>) -> Self {
         Self {
             open: Mutex::default(),
             emptied: Condvar::new(),
-            gauge,
+            traffic,
             most,
             most_of_one: most.div_ceil(2),
             began: Instant::now(),
@@ -113,7 +113,7 @@ impl Links {
         link.awaits();
         open.links.insert(id, link.clone());
         *open.of_one.entry(whose).or_default() += 1;
-        self.gauge.set(open.links.len());
+        self.traffic.set(open.links.len());
         Ok(link)
     }
 
@@ -121,7 +121,7 @@ impl Links {
     pub(super) fn remove(&self, id: u64) {
         let mut open = self.lock();
         open.remove(id);
-        self.gauge.set(open.links.len());
+        self.traffic.set(open.links.len());
         if open.links.is_empty() {
             self.emptied.notify_all();
         }

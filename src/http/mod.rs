@@ -27,7 +27,7 @@ pub use events::EventStream;
 pub use head::Version;
 pub use request::{Request, Upgraded};
 pub use response::Response;
-pub use server::{Gauge, Running, Server};
+pub use server::{Running, Server, Traffic};
 pub use tiny_http::Method;
 
 /// What the rest of the program gives for each request.

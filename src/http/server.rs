@@ -13,6 +13,7 @@ use super::budget::Budget;
 use super::links::{Link, Links};
 use super::pool::Pool;
 use crate::config::Limits;
+use crate::meter::{Counter, Histogram, Page};
 use crate::os::Waker;
 
 /// Connections that may wait to be accepted. The kernel bounds it further (`somaxconn`).
@@ -26,7 +27,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
-    connections: Arc<Gauge>,
+    traffic: Arc<Traffic>,
 }
 
 impl Server {
@@ -40,7 +41,7 @@ impl Server {
         let listener = TcpListener::bind(&*addresses)?;
         rustix::net::listen(&listener, BACKLOG)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, limits, connections: Arc::default() })
+        Ok(Self { listener, address, limits, traffic: Arc::default() })
     }
 
     /// The address that is bound.
@@ -49,17 +50,18 @@ impl Server {
         self.address
     }
 
-    /// The count of open connections, readable while the server runs.
+    /// What comes, readable while the server runs.
     #[must_use]
-    pub fn connections(&self) -> Arc<Gauge> {
-        self.connections.clone()
+    pub fn traffic(&self) -> Arc<Traffic> {
+        self.traffic.clone()
     }
 
     /// Serves until [`Running::stop`].
     pub fn start(self, service: Arc<dyn Service>) -> io::Result<Running> {
         let shared = Arc::new(Shared {
             service,
-            links: Links::new(self.limits.connections, self.connections),
+            links: Links::new(self.limits.connections, self.traffic.clone()),
+            traffic: self.traffic,
             // A vector that grows takes up to twice what is in it.
             bodies: Budget::new(self.limits.bodies_bytes.max(2 * self.limits.body_bytes)),
             limits: self.limits,
@@ -120,19 +122,45 @@ impl Drop for Running {
     }
 }
 
-/// How many connections there are.
+/// What comes and how it is answered, counted.
 #[derive(Debug, Default)]
-pub struct Gauge(AtomicUsize);
+pub struct Traffic {
+    open: AtomicUsize,
+    /// Answers by the first digit of their status.
+    answers: [Counter; 5],
+    times: Histogram,
+}
 
-impl Gauge {
+impl Traffic {
     /// The number of open connections.
     #[must_use]
     pub fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.open.load(Ordering::Relaxed)
     }
 
     pub(super) fn set(&self, count: usize) {
-        self.0.store(count, Ordering::Relaxed);
+        self.open.store(count, Ordering::Relaxed);
+    }
+
+    /// Counts an answer; one that streams, or changes the protocol, has no time to tell.
+    pub(super) fn answered(&self, status: u16, time: Option<Duration>) {
+        if let Some(counter) = self.answers.get(usize::from(status / 100).wrapping_sub(1)) {
+            counter.add(1);
+        }
+        if let Some(time) = time {
+            self.times.see(time);
+        }
+    }
+
+    /// Prints all of it.
+    pub fn print(&self, page: &mut Page) {
+        page.single("opencode_connections", "gauge", "Open connections.", self.get() as u64);
+        page.family("opencode_http_answers_total", "counter", "Answers, by class of status.");
+        for (class, counter) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().zip(&self.answers) {
+            page.value("opencode_http_answers_total", &[("status", class)], counter.get());
+        }
+        let help = "Time from a request's head to the end of its answer, streams left out.";
+        page.times("opencode_http_answer_seconds", help, &self.times);
     }
 }
 
@@ -141,6 +169,7 @@ pub(super) struct Shared {
     pub(super) service: Arc<dyn Service>,
     pub(super) limits: Limits,
     pub(super) links: Links,
+    pub(super) traffic: Arc<Traffic>,
     /// What all bodies that are being read may take.
     pub(super) bodies: Budget,
     stopping: AtomicBool,

@@ -227,6 +227,13 @@ impl Hub {
         (std::mem::replace(&mut state.size, size) != size).then_some(state.told)
     }
 
+    /// How many follow, and how many events the fullest of their queues has.
+    pub(super) fn depth(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        let deepest = state.queues.iter().map(|queue| lock(&queue.state).events.len()).max();
+        (state.followers, deepest.unwrap_or(0))
+    }
+
     /// The place of an event that the ring has.
     pub(super) fn place_of(&self, id: EventId) -> Option<Place> {
         let state = lock(&self.state);

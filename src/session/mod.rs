@@ -7,6 +7,7 @@
 mod follow;
 mod history;
 mod hub;
+mod meter;
 mod permission;
 pub mod store;
 mod title;
@@ -25,7 +26,9 @@ use crate::error::{Code, Problem};
 use crate::event::EventId;
 use crate::id::{self, Ids};
 use crate::message::{Message, Usage};
+use crate::meter::Page;
 use crate::os::Waker;
+use crate::session::meter::Meter;
 use crate::session::permission::{Asker, Desk};
 use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::transcript::Transcript;
@@ -52,6 +55,7 @@ pub struct Sessions {
     turns: Arc<Board>,
     /// Tools that wait for a person.
     desk: Arc<Desk>,
+    meter: Arc<Meter>,
     bounds: Bounds,
 }
 
@@ -170,6 +174,7 @@ impl Sessions {
             ids,
             turns: Arc::default(),
             desk: Arc::default(),
+            meter: Arc::default(),
             bounds,
         };
         for session in sessions.store.unfinished() {
@@ -208,6 +213,23 @@ impl Sessions {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         self.store.counts()
+    }
+
+    /// Prints what turns have come to, and who follows them.
+    pub fn print(&self, page: &mut Page) {
+        let (sessions, running) = self.counts();
+        let gauge = |page: &mut Page, name, help, value| {
+            page.single(name, "gauge", help, value as u64);
+        };
+        gauge(page, "opencode_sessions", "Sessions there are.", sessions);
+        gauge(page, "opencode_turns_running", "Turns that run.", running);
+        let help = "Sessions in which a tool waits for a person.";
+        gauge(page, "opencode_sessions_waiting", help, self.waiting());
+        let (followers, deepest) = self.store.following();
+        gauge(page, "opencode_followers", "Who follows a session's events.", followers);
+        let help = "Events in the fullest queue of one who follows.";
+        gauge(page, "opencode_queue_events_max", help, deepest);
+        self.meter.print(page);
     }
 
     /// Makes an empty session.
@@ -400,6 +422,7 @@ impl Sessions {
             asker: Mutex::new(asker),
             store: Arc::clone(&self.store),
             engine: Arc::clone(&self.engine),
+            meter: Arc::clone(&self.meter),
             cancel: cancel.clone(),
             choice,
             prompt,

@@ -14,6 +14,7 @@ use crate::event::Body;
 use crate::id;
 use crate::message::{FinishReason, Time, Usage, whole_ms};
 use crate::os;
+use crate::session::meter::{Meter, TurnMeter};
 use crate::session::permission::Asker;
 use crate::session::store::{Head, Lease, Store, StoreError};
 use crate::session::{Board, Prompt};
@@ -25,6 +26,7 @@ const STACK_BYTES: usize = 1024 * 1024;
 pub(super) struct Turn {
     pub(super) store: Arc<Store>,
     pub(super) engine: Arc<Engine>,
+    pub(super) meter: Arc<Meter>,
     pub(super) cancel: Cancel,
     pub(super) choice: Choice,
     /// Used by the turn's own thread alone.
@@ -65,17 +67,24 @@ impl Turn {
 
     fn run(&self, mut lease: Lease) {
         let begun = Instant::now();
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| self.answer(&mut lease))).unwrap_or_else(|_| {
-                let detail = "the turn failed by a bug in the server; its log has the place";
-                Outcome::failed(Problem::new(Code::Internal, detail), Usage::default())
-            });
-        self.finish(lease, &outcome, begun.elapsed());
+        let mut meter = self.meter.turn();
+        let answered = catch_unwind(AssertUnwindSafe(|| self.answer(&mut lease, &mut meter)));
+        let outcome = answered.unwrap_or_else(|_| {
+            let detail = "the turn failed by a bug in the server; its log has the place";
+            Outcome::failed(Problem::new(Code::Internal, detail), Usage::default())
+        });
+        self.finish(lease, &mut meter, &outcome, begun.elapsed());
     }
 
     /// Stores and tells the last words.
     #[inline(never)]
-    fn finish(&self, lease: Lease, outcome: &Outcome, whole: Duration) {
+    fn finish(
+        &self,
+        lease: Lease,
+        meter: &mut TurnMeter<'_>,
+        outcome: &Outcome,
+        whole: Duration,
+    ) {
         let mut last = Vec::new();
         if let Some(problem) = &outcome.problem {
             log::warn!("turn {} failed: {}", self.message_id, problem.log_text());
@@ -91,6 +100,9 @@ impl Turn {
             usage: outcome.usage,
             time: Some(self.time(whole)),
         });
+        for body in &last {
+            meter.see(body);
+        }
         let always = std::mem::take(&mut self.asker().always);
         let change = |head: &mut Head| {
             head.updated_ms = id::now_ms();
@@ -114,10 +126,13 @@ impl Turn {
         self.asker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, lease: &mut Lease) -> Outcome {
-        match self.begin(lease) {
+    fn answer(&self, lease: &mut Lease, meter: &mut TurnMeter<'_>) -> Outcome {
+        match self.begin(lease, meter) {
             Ok(past) => {
-                let mut emit = |body| self.store.append(lease, vec![body]).map_err(failed);
+                let mut emit = |body| {
+                    meter.see(&body);
+                    self.store.append(lease, vec![body]).map_err(failed)
+                };
                 let asker: &mut Asker = &mut self.asker();
                 self.engine.run(&self.choice, past, &self.cancel, asker, &mut emit)
             }
@@ -128,7 +143,7 @@ impl Turn {
     /// Stores and tells the user's message, and gives the past up to it.
     // The turn lasts, and its start should take no stack meanwhile.
     #[inline(never)]
-    fn begin(&self, lease: &mut Lease) -> Result<Past, Problem> {
+    fn begin(&self, lease: &mut Lease, meter: &mut TurnMeter<'_>) -> Result<Past, Problem> {
         let prompt = &self.prompt;
         let change = |head: &mut Head| {
             if head.message_count == 0 && head.title == super::UNTITLED {
@@ -155,6 +170,7 @@ impl Turn {
             user_message_id: self.user_message_id.clone(),
             message: prompt.message.clone(),
         };
+        meter.see(&body);
         self.store.append(lease, vec![body]).map_err(failed)?;
         let window = self.choice.model.info.context_window;
         super::history::past(&self.store, lease, &head, window).map_err(failed)

@@ -37,6 +37,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         "error",
         "event",
         "message",
+        "meter",
         "transcript",
         "cancel",
         "id",

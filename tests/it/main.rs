@@ -16,6 +16,7 @@ mod exit_statuses;
 mod house;
 mod left_behind;
 mod mdns;
+mod metrics;
 mod model;
 mod nothing_secret;
 mod one_request_harms_nobody;

@@ -178,12 +178,10 @@ pub(crate) fn requests() -> Option<PathBuf> {
 
 /// A script of `tests/page` that drives Chromium with `playwright-core`.
 pub(crate) fn browser_script(name: &str) -> Option<Command> {
-    let modules = named("OPENCODE_TEST_NODE_MODULES", "playwright-core")?;
+    let modules = named("OPENCODE_TEST_PAGE", "playwright-core")?;
     let chromium = named("OPENCODE_TEST_CHROMIUM", "Chromium")?;
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/page").join(name);
     let mut node = Command::new("node");
-    node.arg(script)
-        .env("OPENCODE_TEST_NODE_MODULES", modules)
-        .env("OPENCODE_TEST_CHROMIUM", chromium);
+    node.arg(script).env("OPENCODE_TEST_PAGE", modules).env("OPENCODE_TEST_CHROMIUM", chromium);
     Some(node)
 }

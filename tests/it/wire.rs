@@ -119,13 +119,13 @@ impl Service for Simple {
 pub(crate) struct Site {
     pub(crate) running: Running,
     pub(crate) service: Arc<Simple>,
-    pub(crate) connections: Arc<opencode::http::Gauge>,
+    pub(crate) connections: Arc<opencode::http::Traffic>,
 }
 
 impl Site {
     pub(crate) fn start(limits: Limits) -> Self {
         let server = Server::bind("127.0.0.1", 0, limits).unwrap();
-        let (service, connections) = (Arc::new(Simple::default()), server.connections());
+        let (service, connections) = (Arc::new(Simple::default()), server.traffic());
         let running = server.start(service.clone()).unwrap();
         Self { running, service, connections }
     }

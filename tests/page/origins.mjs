@@ -7,7 +7,7 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 
-const { chromium } = createRequire(`${process.env.OPENCODE_TEST_NODE_MODULES}/`)('playwright-core');
+const { chromium } = createRequire(`${process.env.OPENCODE_TEST_PAGE}/`)('playwright-core');
 
 const page = '<!doctype html><meta charset="utf-8"><title>another page</title>';
 const site = () => new Promise(resolve => {

@@ -372,6 +372,14 @@ impl Store {
         (self.shared.backend.count(), running)
     }
 
+    /// How many follow a session or all of them, and how many events their fullest queue has.
+    #[must_use]
+    pub fn following(&self) -> (usize, usize) {
+        let hubs: Vec<_> = self.shared.lock().hubs.values().cloned().collect();
+        let depths = hubs.iter().chain([&self.shared.changes]).map(|hub| hub.depth());
+        depths.fold((0, 0), |(all, deepest), (count, depth)| (all + count, deepest.max(depth)))
+    }
+
     /// Names a session; the one write that needs no lease.
     pub fn retitle(&self, session: &str, title: &str, now_ms: u64) -> Result<(), StoreError> {
         self.shared.backend.retitle(session, title, now_ms)?;
