@@ -3,6 +3,7 @@
 // A panic is how a test reports.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod attach;
 mod bad_input;
 mod broken_providers;
 mod completions_in_shells;
@@ -38,6 +39,7 @@ mod socket;
 mod standard_streams;
 mod stopping;
 mod tiny_http_evidence;
+mod tmux;
 mod turns;
 mod web_page_served;
 mod websocket;
