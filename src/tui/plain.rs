@@ -5,6 +5,8 @@ use std::io::{self, BufRead, Write};
 
 use crossbeam_channel::{Sender, bounded};
 use serde_json::{Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::Wish;
 use super::link::{Heard, Link, Told};
@@ -23,6 +25,7 @@ enum Event {
     Heard(Heard),
     /// Standard input has ended.
     Over,
+    Ended(Ended),
 }
 
 /// Runs until the person leaves.
@@ -37,6 +40,18 @@ pub(super) fn run(
     let read = move || read_lines(&lines);
     // It ends with standard input or the program: a read of a terminal cannot be ended.
     std::thread::Builder::new().name("keyboard".to_owned()).spawn(read)?;
+    // Who was asked for a password has these handled already, and by nobody who would end this.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let to = tell.clone();
+    let watch = move || {
+        for signal in signals.forever() {
+            let ended = if signal == SIGINT { Ended::Interrupted } else { Ended::Terminated };
+            if to.send(Event::Ended(ended)).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch)?;
     let link =
         Link::start(remote.clone(), move |heard| tell.send(Event::Heard(heard)).map_err(|_| ()))?;
     let mut talk = Talk {
@@ -52,8 +67,13 @@ pub(super) fn run(
         args: Value::Null,
     };
     print(&format!("{} in {}. {HELP}", server.name, server.directory))?;
+    let mut end = Ended::Left;
     while let Ok(event) = hear.recv() {
         match event {
+            Event::Ended(ended) => {
+                end = ended;
+                break;
+            }
             Event::Line(line) => {
                 if !talk.line(line.trim_end())? {
                     break;
@@ -64,7 +84,7 @@ pub(super) fn run(
         }
     }
     talk.link.end();
-    Ok(Ended::Left)
+    Ok(end)
 }
 
 fn read_lines(to: &Sender<Event>) {

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::cut_proxy::Proxy;
 use crate::model::Model;
 use crate::program::{Serving, World, await_that};
 use crate::scripted::{Act, Protocol, Scripted, stream};
@@ -21,6 +22,11 @@ fn asking() -> Serving {
 fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     kill_process(pid, signal).unwrap();
+}
+
+/// The screen without its line ends: a terminal breaks long lines where it likes.
+fn joined(tmux: &Tmux) -> String {
+    tmux.screen().replace('\n', "")
 }
 
 fn sessions(server: &Serving) -> Vec<Value> {
@@ -240,7 +246,7 @@ fn what_is_wrong_is_told_before_the_screen_is_taken() {
 
     tmux.attach("http://127.0.0.1:1");
     assert_eq!(tmux.status(), 3);
-    assert!(tmux.screen().contains("is the server running?"));
+    assert!(joined(&tmux).contains("is the server running?"), "{}", tmux.screen());
 
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
@@ -252,7 +258,7 @@ fn what_is_wrong_is_told_before_the_screen_is_taken() {
     });
     tmux.attach(&format!("http://{address}"));
     assert_eq!(tmux.status(), 3);
-    assert!(tmux.screen().contains("is no opencode server"), "{}", tmux.screen());
+    assert!(joined(&tmux).contains("is no opencode server"), "{}", tmux.screen());
     answering.join().unwrap();
 
     let right = server.url().replace("//", "//opencode:right@");
@@ -265,9 +271,7 @@ fn what_is_wrong_is_told_before_the_screen_is_taken() {
         tmux.run("clear");
         tmux.attach(&format!("{right} {wrong}"));
         assert_eq!(tmux.status(), 2, "{wrong}: {}", tmux.screen());
-        // The terminal breaks long lines where it likes.
-        let screen = tmux.screen().replace('\n', "");
-        assert!(screen.contains(words), "{wrong}: {screen}");
+        assert!(joined(&tmux).contains(words), "{wrong}: {}", tmux.screen());
     }
     let ran = server.world.run(&["attach", &right]);
     ran.assert_status(2);
@@ -372,57 +376,17 @@ fn a_dumb_terminal_gets_lines() {
     tmux.await_shell();
 }
 
-/// A way to the server that can be cut.
-struct Proxy {
-    address: std::net::SocketAddr,
-    shared: std::sync::Arc<Way>,
-}
-
-struct Way {
-    is_open: std::sync::atomic::AtomicBool,
-    streams: std::sync::Mutex<Vec<std::net::TcpStream>>,
-}
-
-impl Proxy {
-    fn start(to: std::net::SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let shared =
-            std::sync::Arc::new(Way { is_open: true.into(), streams: std::sync::Mutex::default() });
-        let way = std::sync::Arc::clone(&shared);
-        std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if !way.is_open.load(std::sync::atomic::Ordering::SeqCst) {
-                    continue;
-                }
-                let Ok(server) = std::net::TcpStream::connect(to) else { return };
-                let mut streams = way.streams.lock().unwrap();
-                for (from, into) in [(&client, &server), (&server, &client)] {
-                    let (mut from, mut into) =
-                        (from.try_clone().unwrap(), into.try_clone().unwrap());
-                    std::thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut into);
-                        let _ = into.shutdown(std::net::Shutdown::Both);
-                    });
-                }
-                streams.extend([client, server]);
-            }
-        });
-        Self { address, shared }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    fn cut(&self) {
-        self.shared.is_open.store(false, std::sync::atomic::Ordering::SeqCst);
-        for stream in self.shared.streams.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
-    }
-
-    fn mend(&self) {
-        self.shared.is_open.store(true, std::sync::atomic::Ordering::SeqCst);
-    }
+#[test]
+fn a_proxy_that_ends_tls_is_trusted_by_its_authority() {
+    let server = World::new().serve();
+    let url = crate::tls_proxy::start(server.address);
+    let Some(tmux) = Tmux::start(&server.world, SIZE, &[]) else { return };
+    tmux.attach(&url);
+    assert_eq!(tmux.status(), 3, "{}", tmux.screen());
+    tmux.attach(&format!("--ca {} {url}", crate::tls_proxy::authority()));
+    tmux.await_text("offline/guide answers");
+    tmux.write("list the files");
+    tmux.press(&["Enter"]);
+    tmux.await_text("✓ list");
+    tmux.await_text("● localhost:");
 }

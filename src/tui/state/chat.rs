@@ -161,8 +161,13 @@ impl Chat {
         let Some(known) = known else { return Item::new(message, revision) };
         let read = known.message.content.len();
         let mut item = Item { revision, ..known };
-        // What the server lost was told before it was stored.
-        if read > message.content.len() && item.message.content.starts_with(&message.content) {
+        // Text is told before it is stored: what a turn that goes on has told more is told again,
+        // and of one that has ended it is lost.
+        let has_ended = message.finish_reason.is_some();
+        if has_ended
+            && read > message.content.len()
+            && item.message.content.starts_with(&message.content)
+        {
             let words = item.message.content[message.content.len()..].split_whitespace().count();
             item.lost = Some(format!(
                 "Server restarted: turn ended there; the last {words} words are kept here alone"

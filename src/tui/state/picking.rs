@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::chat::Sync;
 use super::edit::Editor;
 use super::keys::edit;
 use super::picker::{Act, KEYS, Kind, Overlay, Picker};
@@ -114,7 +115,8 @@ impl State {
         match act {
             Act::New => return self.show(None),
             Act::Open { id, title } => {
-                if here.as_ref() != Some(&id) {
+                let is_here = here.as_ref() == Some(&id) && self.chat.sync == Sync::Live;
+                if !is_here {
                     return self.show(Some((&id, &title)));
                 }
             }

@@ -130,6 +130,9 @@ impl State {
             }
             Body::Session { message, .. } => {
                 (self.agent, self.model) = (None, None);
+                if self.follows {
+                    self.chat.trim();
+                }
                 if self.unsure.take().is_some_and(|unsure| unsure == *message)
                     && self.draft.text().trim_end() == message
                 {
@@ -191,7 +194,9 @@ impl State {
     pub(in crate::tui) fn answered(&mut self, answer: Answer, now: Instant) -> Vec<Effect> {
         match answer {
             Answer::Opened(opened) => {
-                if self.chat.id.as_deref() != Some(&*opened.id) {
+                // What is followed already is newer than what was asked for before.
+                let is_wanted = self.chat.sync == Sync::Fetching;
+                if !is_wanted || self.chat.id.as_deref() != Some(&*opened.id) {
                     return Vec::new();
                 }
                 self.chat.opened(*opened, now);

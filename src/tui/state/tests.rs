@@ -297,6 +297,26 @@ fn a_hole_makes_it_ask_for_the_session() {
 }
 
 #[test]
+fn a_turn_that_goes_on_has_lost_nothing() {
+    let mut desk = Desk::new();
+    desk.begin("x");
+    desk.text(2, "one two three");
+    desk.tell(0, json!({ "type": "gap" }));
+    let mut answer = message("b", Role::Assistant, "one");
+    answer.finish_reason = None;
+    let messages = vec![message("a", Role::User, "x"), answer];
+    // Text is told before it is stored: what is not stored yet is told again.
+    desk.opened(messages.clone(), TURN + 1, true);
+    assert!(desk.state.chat.items[1].lost.is_none());
+    desk.text(2, " two three");
+    desk.text(3, " four");
+    assert_eq!(desk.answer(), "one two three four");
+    // An answer to an older question is not taken for what is.
+    desk.opened(messages, TURN + 1, true);
+    assert_eq!(desk.answer(), "one two three four");
+}
+
+#[test]
 fn leaving_is_asked_for_twice() {
     let mut desk = Desk::new();
     desk.write("draft");

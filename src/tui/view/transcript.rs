@@ -75,10 +75,12 @@ impl Layout {
         }
         let last = items.len().saturating_sub(1);
         for (at, item) in items.iter().enumerate() {
-            let laid = self.laid.entry(item.message.id.clone()).or_default();
             let takes_keys = at == last && state.is_asked();
-            let is_known = laid.revision == item.revision && laid.takes_keys == takes_keys;
-            if laid.parts.is_empty() || !is_known {
+            let is_known = self.laid.get(&item.message.id).is_some_and(|laid| {
+                (laid.revision, laid.takes_keys) == (item.revision, takes_keys)
+            });
+            if !is_known {
+                let laid = self.laid.entry(item.message.id.clone()).or_default();
                 lay(laid, item, at == last, state, now, look);
                 (laid.revision, laid.takes_keys) = (item.revision, takes_keys);
             }
