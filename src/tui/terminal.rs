@@ -23,7 +23,8 @@ const GIVE: &str = "\x1b[0m\x1b[?7h\x1b[?2004l\x1b[?25h\x1b[?1049l\x1b[23;0t";
 pub(super) struct Held(Arc<Mutex<Option<Termios>>>);
 
 impl Held {
-    /// Takes the terminal: raw, another screen. A panic gives it back before it is told.
+    /// Takes the terminal: raw, another screen. A panic, in whatever thread, gives it back, is told
+    /// and ends the program.
     pub(super) fn take() -> io::Result<Self> {
         // Protects what the terminal was, while it is not that.
         let held = Self(Arc::default());
@@ -33,6 +34,8 @@ impl Held {
         std::panic::set_hook(Box::new(move |panic| {
             on_panic.give_back();
             told(panic);
+            // Without one of its threads it would go on half, on a terminal that is not its own.
+            std::process::exit(101);
         }));
         Ok(held)
     }
