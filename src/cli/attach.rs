@@ -39,6 +39,7 @@ pub(super) fn attach(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         Ok(Ended::Left) => Ok(Exit::Ok),
         Ok(Ended::Interrupted) => Ok(Exit::Interrupted),
         Ok(Ended::Terminated) => Ok(Exit::Terminated),
+        Ok(Ended::HungUp) => Ok(Exit::HungUp),
         Err(error) => Err(Failure::new(Exit::Failed, format!("terminal: {error}"))),
     }
 }

@@ -45,7 +45,11 @@ pub(super) fn run(
     let to = tell.clone();
     let watch = move || {
         for signal in signals.forever() {
-            let ended = if signal == SIGINT { Ended::Interrupted } else { Ended::Terminated };
+            let ended = match signal {
+                SIGINT => Ended::Interrupted,
+                SIGHUP => Ended::HungUp,
+                _ => Ended::Terminated,
+            };
             if to.send(Event::Ended(ended)).is_err() {
                 return;
             }

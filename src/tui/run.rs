@@ -40,8 +40,10 @@ pub enum Ended {
     Left,
     /// SIGINT.
     Interrupted,
-    /// SIGTERM or SIGHUP, or the terminal is gone.
+    /// SIGTERM.
     Terminated,
+    /// The terminal is gone.
+    HungUp,
 }
 
 /// Anything that happens.
@@ -242,6 +244,7 @@ impl Input {
                     SIGWINCH => Event::Resized,
                     SIGCONT => Event::Continued,
                     SIGINT => Event::Ended(Ended::Interrupted),
+                    SIGHUP => Event::Ended(Ended::HungUp),
                     _ => Event::Ended(Ended::Terminated),
                 };
                 let is_last = matches!(event, Event::Ended(_));
@@ -251,7 +254,7 @@ impl Input {
                     let is_stuck = ended.recv_timeout(LAST_WORDS).is_err_and(|e| e.is_timeout());
                     if is_stuck || told.is_err() {
                         held.give_back();
-                        std::process::exit(if signal == SIGINT { 130 } else { 143 });
+                        std::process::exit(128 + signal);
                     }
                     return;
                 }
@@ -264,7 +267,7 @@ impl Input {
             // A terminal that is gone, or that nobody reads from any more.
             let ended = read_keys(&to, &until).is_err();
             if ended {
-                let _ = send(&to, Event::Ended(Ended::Terminated));
+                let _ = send(&to, Event::Ended(Ended::HungUp));
             }
         };
         let keyboard = named("keyboard").spawn(read)?;

@@ -302,7 +302,7 @@ fn a_password_is_asked_for_without_showing_it() {
 #[test]
 fn signals_leave_the_terminal_as_it_was() {
     let server = World::new().serve();
-    for (kind, status) in [(Signal::TERM, 143), (Signal::HUP, 143), (Signal::INT, 130)] {
+    for (kind, status) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
         let Some(tmux) = Tmux::start(&server.world, SIZE, &[]) else { return };
         tmux.attach(&server.url());
         tmux.await_text("offline/guide answers");
