@@ -16,6 +16,7 @@ pub mod provider;
 pub mod tool;
 pub mod client;
 pub mod discovery;
+pub mod tui;
 
 pub mod event;
 pub mod message;

@@ -43,9 +43,9 @@ impl Histogram {
 
 /// The page under way.
 #[derive(Debug, Default)]
-pub struct Page(String);
+pub struct Exposition(String);
 
-impl Page {
+impl Exposition {
     /// The media type of a page.
     pub const MEDIA: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -115,7 +115,7 @@ mod tests {
         for ms in [1, 3, 3, 700_000] {
             times.see(Duration::from_millis(ms));
         }
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         page.family("runs_total", "counter", "Runs.");
         page.value("runs_total", &[("tool", "a\"b\\c\n"), ("outcome", "ok")], 7);
         page.times("run_seconds", "Their time.", &times);

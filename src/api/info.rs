@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::api::{Api, Params};
 use crate::error::Problem;
 use crate::http::{Answer, Request, Response};
-use crate::meter::Page;
+use crate::meter::Exposition;
 
 /// Paths that one answer of `/api/files` holds where the client names no limit, and at most.
 const FILES: (usize, usize) = (20, 200);
@@ -140,13 +140,13 @@ pub(super) fn metrics(
     _request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let mut page = Page::default();
+    let mut page = Exposition::default();
     page.family("opencode_build_info", "gauge", "The version that runs.");
     page.value("opencode_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let uptime = api.started.elapsed().as_secs();
     page.single("opencode_uptime_seconds", "gauge", "Seconds since the start.", uptime);
     api.traffic.print(&mut page);
     api.sessions.print(&mut page);
-    let response = Response::new(200).header("Content-Type", Page::MEDIA);
+    let response = Response::new(200).header("Content-Type", Exposition::MEDIA);
     Ok(Answer::Full(response.body(page.into_text().into_bytes())))
 }

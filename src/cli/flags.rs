@@ -176,6 +176,26 @@ pub(super) const COMMANDS: &[Command] = &[
         takes_words: true,
     },
     Command {
+        name: "attach",
+        usage: "[OPTIONS] URL",
+        summary: "Open the terminal UI on a running server",
+        details: "URL is http://HOST:PORT, https://HOST or opencode://NAME.local. The password \
+            comes from user:password@ in it or from OPENCODE_SERVER_PASSWORD, or is asked for.\n\
+            F1 shows the keys. NO_COLOR is obeyed; with TERM=dumb it is a conversation line by \
+            line.\n\
+            Exit status: 0 left, 2 wrong usage or unknown session, agent or model, 3 server not \
+            reachable, 4 not authorised, 129, 130 and 143 ended by a signal.",
+        flags: &[
+            flag("session", Some("ID"), None, "Open this session"),
+            flag("continue", None, None, "Open the session that changed last"),
+            flag("agent", Some("NAME"), None, "The agent that answers next"),
+            flag("model", Some("PROVIDER/MODEL"), None, "The model that answers next"),
+            CA,
+            HELP,
+        ],
+        takes_words: true,
+    },
+    Command {
         name: "status",
         usage: "[OPTIONS]",
         summary: "Tell in one line whether a server answers, for health checks",

@@ -1,5 +1,6 @@
 //! The command line: which command was meant, and what its end means for a script.
 
+mod attach;
 mod browser;
 mod completions;
 mod discover;
@@ -41,7 +42,7 @@ use look::Look;
 use output::tell;
 
 /// Commands of a later version, so that nobody thinks they were mistyped.
-const LATER: [&str; 3] = ["attach", "trust", "config"];
+const LATER: [&str; 2] = ["trust", "config"];
 
 /// Runs the program with its arguments, without its own name.
 #[must_use]
@@ -94,6 +95,7 @@ fn run(args: impl IntoIterator<Item = OsString>, env: &Env) -> Result<Exit, Fail
         "serve" => serve::serve(&typed, env),
         "web" => serve::web(&typed, env),
         "run" => run::run(&typed, env),
+        "attach" => attach::attach(&typed, env),
         "status" => status::status(&typed, env),
         "discover" => discover::discover(&typed, env),
         "models" | "providers" | "agents" => lists::list(command.name, &typed, env),

@@ -3,6 +3,7 @@
 //! It uses the public API alone: what it needs, anyone can use. Proxies from the environment
 //! hold for providers, never here: a server is reached directly.
 
+mod socket;
 mod target;
 
 use std::io::Read;
@@ -14,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::bounded;
 use serde_json::Value;
 use ureq::http::Uri;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body};
@@ -25,6 +26,7 @@ use crate::event;
 use crate::pem;
 use crate::sse;
 
+pub use socket::Socket;
 pub use target::Target;
 
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -61,6 +63,10 @@ pub enum ClientError {
 pub struct Remote {
     base: String,
     authorization: Option<String>,
+    /// The only authorities that are trusted, where a file names some.
+    authorities: Option<Vec<Certificate<'static>>>,
+    /// Where it is, once it was found by mDNS.
+    addresses: Vec<SocketAddr>,
     agent: Agent,
     streaming: Agent,
 }
@@ -72,7 +78,11 @@ impl Remote {
     /// A certificate file that cannot be used; a name that has to be found and is not.
     pub fn new(target: &Target) -> Result<Self, ClientError> {
         let target = target.clone().found(&Cancel::new())?;
-        let tls = tls(target.ca.as_deref())?;
+        let authorities = target.ca.as_deref().map(authorities).transpose()?;
+        let tls = match &authorities {
+            None => TlsConfig::default(),
+            Some(all) => TlsConfig::builder().root_certs(RootCerts::new_with_certs(all)).build(),
+        };
         let agent = |answer_time| {
             let config = Agent::config_builder()
                 .proxy(None)
@@ -95,6 +105,8 @@ impl Remote {
         Ok(Self {
             base: target.base.clone(),
             authorization,
+            authorities,
+            addresses: target.addresses.clone(),
             agent: agent(Some(ANSWER_TIME)),
             streaming: agent(None),
         })
@@ -124,6 +136,18 @@ impl Remote {
         until(cancel, move || remote.json(remote.send(&remote.agent, &path, body)))?
     }
 
+    /// Changes something by JSON and reads JSON, until the cancel.
+    pub fn patch(&self, path: &str, body: &Value, cancel: &Cancel) -> Result<Value, ClientError> {
+        let (remote, url, body) = (self.clone(), self.at(path), body.to_string());
+        until(cancel, move || {
+            let mut request = remote.agent.patch(url).content_type("application/json");
+            if let Some(authorization) = &remote.authorization {
+                request = request.header("Authorization", authorization);
+            }
+            remote.json(request.send(body))
+        })?
+    }
+
     /// Deletes something, until the cancel.
     pub fn delete(&self, path: &str, cancel: &Cancel) -> Result<(), ClientError> {
         let (remote, url) = (self.clone(), self.at(path));
@@ -134,6 +158,13 @@ impl Remote {
             }
             remote.accepted(request.call()).map(|_| ())
         })?
+    }
+
+    /// Opens a WebSocket; this blocks for at most about `time`, and can be ended by nobody.
+    pub fn socket(&self, time: Duration) -> Result<Socket, ClientError> {
+        let authorities = self.authorities.as_deref();
+        let authorization = self.authorization.as_deref();
+        Socket::open(&self.base, &self.addresses, authorization, authorities, time)
     }
 
     /// Posts JSON and follows the events of the answer until the cancel or the end.
@@ -315,10 +346,8 @@ impl Iterator for Events {
     }
 }
 
-/// TLS that trusts the usual authorities, or the ones in a file.
-fn tls(ca: Option<&std::path::Path>) -> Result<TlsConfig, ClientError> {
-    let Some(path) = ca else { return Ok(TlsConfig::default()) };
-    let wrong = |why: String| ClientError::Usage(format!("--ca {}: {why}", path.display()));
-    let certificates = pem::certificates(path).map_err(wrong)?;
-    Ok(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&certificates)).build())
+/// The authorities in a file that a person named.
+fn authorities(path: &std::path::Path) -> Result<Vec<Certificate<'static>>, ClientError> {
+    pem::certificates(path)
+        .map_err(|why| ClientError::Usage(format!("--ca {}: {why}", path.display())))
 }

@@ -13,7 +13,7 @@ use super::budget::Budget;
 use super::links::{Link, Links};
 use super::pool::Pool;
 use crate::config::Limits;
-use crate::meter::{Counter, Histogram, Page};
+use crate::meter::{Counter, Exposition, Histogram};
 use crate::os::Waker;
 
 /// Connections that may wait to be accepted. The kernel bounds it further (`somaxconn`).
@@ -153,7 +153,7 @@ impl Traffic {
     }
 
     /// Prints all of it.
-    pub fn print(&self, page: &mut Page) {
+    pub fn print(&self, page: &mut Exposition) {
         page.single("opencode_connections", "gauge", "Open connections.", self.get() as u64);
         page.family("opencode_http_answers_total", "counter", "Answers, by class of status.");
         for (class, counter) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().zip(&self.answers) {

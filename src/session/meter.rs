@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::Body;
 use crate::message::{FinishReason, Usage};
-use crate::meter::{Counter, Histogram, Page};
+use crate::meter::{Counter, Exposition, Histogram};
 
 /// A model may call tools by any name: the first so many names and outcomes are told apart.
 const TOOLS: usize = 64;
@@ -67,7 +67,7 @@ impl Meter {
     }
 
     /// Prints all of it.
-    pub(super) fn print(&self, page: &mut Page) {
+    pub(super) fn print(&self, page: &mut Exposition) {
         page.family("opencode_turns_total", "counter", "Turns that ended, by why.");
         for (reason, counter) in REASONS.iter().zip(&self.turns) {
             page.value("opencode_turns_total", &[("reason", name(*reason))], counter.get());
@@ -195,7 +195,7 @@ mod tests {
             turn.see(&body);
         }
         turn.see(&Body::Text { content: "done".to_owned() });
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         meter.print(&mut page);
         let text = page.into_text();
         assert!(text.contains("opencode_provider_first_token_seconds_count 3\n"), "{text}");
@@ -209,7 +209,7 @@ mod tests {
             meter.count_tool(&format!("tool-{number}"), "error");
         }
         meter.count_tool("tool-0", "error");
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         meter.print(&mut page);
         let text = page.into_text();
         assert!(text.contains("{tool=\"tool-0\",outcome=\"error\"} 2\n"), "{text}");

@@ -26,7 +26,7 @@ use crate::error::{Code, Problem};
 use crate::event::EventId;
 use crate::id::{self, Ids};
 use crate::message::{Message, Usage};
-use crate::meter::Page;
+use crate::meter::Exposition;
 use crate::os::Waker;
 use crate::session::meter::Meter;
 use crate::session::permission::{Asker, Desk};
@@ -216,9 +216,9 @@ impl Sessions {
     }
 
     /// Prints what turns have come to, and who follows them.
-    pub fn print(&self, page: &mut Page) {
+    pub fn print(&self, page: &mut Exposition) {
         let (sessions, running) = self.counts();
-        let gauge = |page: &mut Page, name, help, value| {
+        let gauge = |page: &mut Exposition, name, help, value| {
             page.single(name, "gauge", help, value as u64);
         };
         gauge(page, "opencode_sessions", "Sessions there are.", sessions);

@@ -78,13 +78,7 @@ impl Turn {
 
     /// Stores and tells the last words.
     #[inline(never)]
-    fn finish(
-        &self,
-        lease: Lease,
-        meter: &mut TurnMeter<'_>,
-        outcome: &Outcome,
-        whole: Duration,
-    ) {
+    fn finish(&self, lease: Lease, meter: &mut TurnMeter<'_>, outcome: &Outcome, whole: Duration) {
         let mut last = Vec::new();
         if let Some(problem) = &outcome.problem {
             log::warn!("turn {} failed: {}", self.message_id, problem.log_text());

@@ -3,6 +3,7 @@
 // A panic is how a test reports.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod attach;
 mod bad_input;
 mod broken_providers;
 mod completions_in_shells;
@@ -10,6 +11,7 @@ mod connection;
 mod crash;
 mod curl_examples;
 mod damaged_store;
+mod cut_proxy;
 mod edge;
 mod event_replay;
 mod exit_statuses;
@@ -40,6 +42,8 @@ mod socket;
 mod standard_streams;
 mod stopping;
 mod tiny_http_evidence;
+mod tls_proxy;
+mod tmux;
 mod turns;
 mod web_page_served;
 mod websocket;

@@ -229,7 +229,7 @@ fn each_failure_has_its_status_and_one_line_that_says_what_to_do() {
         (&["run", "--attach", &with_url, "--continue", "x"][..], 2, "--continue"),
         (&["run", "--attach", &with_url, "--model", "x/y", "x"][..], 2, "x"),
         (&["frobnicate"][..], 2, "unknown command"),
-        (&["attach"][..], 2, "not in this version yet"),
+        (&["attach"][..], 2, "give one URL"),
         (&["status", "--attach", "http://127.0.0.1:1"][..], 3, "nothing listens"),
     ] {
         let run = world.run(args);

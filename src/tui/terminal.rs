@@ -1,0 +1,251 @@
+//! The person's terminal: taken, drawn on, and given back as it was, however the program ends.
+//!
+//! The backend writes what ratatui's own would, without crossterm, which brings mio: the house does
+//! without an event loop's machinery. Keys are read in [`super::keys`].
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ratatui_core::backend::{Backend, ClearType, WindowSize};
+use ratatui_core::buffer::Cell;
+use ratatui_core::layout::{Position, Size};
+use ratatui_core::style::{Color, Modifier};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+
+/// Title kept, alternate screen, bracketed paste, autowrap off.
+const TAKE: &str = "\x1b[22;0t\x1b[?1049h\x1b[?2004h\x1b[?7l\x1b[2J\x1b[H";
+/// The same undone, colours and cursor too.
+const GIVE: &str = "\x1b[0m\x1b[?7h\x1b[?2004l\x1b[?25h\x1b[?1049l\x1b[23;0t";
+
+/// The terminal while it is taken. Clones share it; it is given back once.
+#[derive(Clone)]
+pub(super) struct Held(Arc<Mutex<Option<Termios>>>);
+
+impl Held {
+    /// Takes the terminal: raw, another screen. A panic, in whatever thread, gives it back, is told
+    /// and ends the program.
+    pub(super) fn take() -> io::Result<Self> {
+        // Protects what the terminal was, while it is not that.
+        let held = Self(Arc::default());
+        held.again()?;
+        let on_panic = held.clone();
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            on_panic.give_back();
+            told(panic);
+            // Without one of its threads it would go on half, on a terminal that is not its own.
+            std::process::exit(101);
+        }));
+        Ok(held)
+    }
+
+    /// Takes it once more after [`Held::give_back`], or after somebody else changed it.
+    pub(super) fn again(&self) -> io::Result<()> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match kept.take() {
+            Some(before) => before,
+            None => tcgetattr(io::stdin())?,
+        };
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
+        *kept = Some(before);
+        write_all(TAKE.as_bytes())
+    }
+
+    /// Gives it back as it was.
+    pub(super) fn give_back(&self) {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(before) = before {
+            // A terminal that is gone needs nothing.
+            let _ = write_all(GIVE.as_bytes());
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+        }
+    }
+}
+
+/// Names the terminal's window.
+pub(super) fn entitle(title: &str) {
+    let title: String = title.chars().filter(|c| !c.is_control()).take(80).collect();
+    let _ = write_all(format!("\x1b]2;{title}\x07").as_bytes());
+}
+
+/// Columns and rows of the terminal.
+pub(super) fn size() -> (u16, u16) {
+    match tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+        _ => (80, 24),
+    }
+}
+
+/// Writes past the buffers of the standard library, whose lock a panicking thread may hold.
+fn write_all(mut bytes: &[u8]) -> io::Result<()> {
+    let stdout = io::stdout();
+    while !bytes.is_empty() {
+        match rustix::io::write(stdout.as_fd(), bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// How a screen of ratatui is written.
+#[derive(Default)]
+pub(super) struct Ansi {
+    out: Vec<u8>,
+}
+
+impl Ansi {
+    fn put(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn style(&mut self, cell: &Cell) {
+        let mut codes = String::from("\x1b[0");
+        for (modifier, code) in [
+            (Modifier::BOLD, ";1"),
+            (Modifier::DIM, ";2"),
+            (Modifier::ITALIC, ";3"),
+            (Modifier::UNDERLINED, ";4"),
+            (Modifier::REVERSED, ";7"),
+            (Modifier::CROSSED_OUT, ";9"),
+        ] {
+            if cell.modifier.contains(modifier) {
+                codes.push_str(code);
+            }
+        }
+        codes.push_str(&color(cell.fg, 30));
+        codes.push_str(&color(cell.bg, 40));
+        codes.push('m');
+        self.put(&codes);
+    }
+}
+
+/// The codes of a colour (ECMA-48, and those that xterm added).
+fn color(color: Color, base: u8) -> String {
+    let named = |offset: u8| format!(";{}", base + offset);
+    match color {
+        Color::Reset => String::new(),
+        Color::Black => named(0),
+        Color::Red => named(1),
+        Color::Green => named(2),
+        Color::Yellow => named(3),
+        Color::Blue => named(4),
+        Color::Magenta => named(5),
+        Color::Cyan => named(6),
+        Color::Gray => named(7),
+        Color::DarkGray => named(60),
+        Color::LightRed => named(61),
+        Color::LightGreen => named(62),
+        Color::LightYellow => named(63),
+        Color::LightBlue => named(64),
+        Color::LightMagenta => named(65),
+        Color::LightCyan => named(66),
+        Color::White => named(67),
+        Color::Indexed(index) => format!(";{};5;{index}", base + 8),
+        Color::Rgb(r, g, b) => format!(";{};2;{r};{g};{b}", base + 8),
+    }
+}
+
+impl Backend for Ansi {
+    type Error = io::Error;
+
+    fn draw<'a, I>(&mut self, content: I) -> io::Result<()>
+    where
+        I: Iterator<Item = (u16, u16, &'a Cell)>,
+    {
+        let mut last: Option<(u16, u16, &Cell)> = None;
+        for (x, y, cell) in content {
+            // A cell beside the last one needs no move, unless that one was wide.
+            let follows = last.is_some_and(|(lx, ly, before)| {
+                ly == y && lx + 1 == x && before.symbol().len() == 1
+            });
+            if !follows {
+                self.put(&format!("\x1b[{};{}H", y + 1, x + 1));
+            }
+            let is_alike = last.is_some_and(|(_, _, before)| {
+                (before.fg, before.bg, before.modifier) == (cell.fg, cell.bg, cell.modifier)
+            });
+            if !is_alike {
+                self.style(cell);
+            }
+            self.put(cell.symbol());
+            last = Some((x, y, cell));
+        }
+        if last.is_some() {
+            self.put("\x1b[0m");
+        }
+        Ok(())
+    }
+
+    fn hide_cursor(&mut self) -> io::Result<()> {
+        self.put("\x1b[?25l");
+        Ok(())
+    }
+
+    fn show_cursor(&mut self) -> io::Result<()> {
+        self.put("\x1b[?25h");
+        Ok(())
+    }
+
+    /// Nobody asks: the whole screen is drawn.
+    fn get_cursor_position(&mut self) -> io::Result<Position> {
+        Ok(Position::ORIGIN)
+    }
+
+    fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
+        let Position { x, y } = position.into();
+        self.put(&format!("\x1b[{};{}H", y + 1, x + 1));
+        Ok(())
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.put("\x1b[0m\x1b[2J");
+        Ok(())
+    }
+
+    fn clear_region(&mut self, _region: ClearType) -> io::Result<()> {
+        self.clear()
+    }
+
+    fn size(&self) -> io::Result<Size> {
+        let (width, height) = size();
+        Ok(Size { width, height })
+    }
+
+    fn window_size(&mut self) -> io::Result<WindowSize> {
+        Ok(WindowSize { columns_rows: self.size()?, pixels: Size::default() })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = write_all(&self.out);
+        self.out.clear();
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_written_with_as_little_as_they_need() {
+        let mut plain = Cell::EMPTY;
+        plain.set_symbol("a");
+        let mut wide = Cell::EMPTY;
+        wide.set_symbol("世").set_fg(Color::Green);
+        let mut tinted = Cell::EMPTY;
+        tinted.set_symbol("b").set_bg(Color::Rgb(1, 2, 3)).set_fg(Color::Indexed(22));
+        let mut ansi = Ansi::default();
+        let cells = [(0, 0, &plain), (1, 0, &plain), (2, 0, &wide), (4, 0, &tinted)];
+        ansi.draw(cells.into_iter()).unwrap();
+        assert_eq!(
+            String::from_utf8(ansi.out).unwrap(),
+            "\x1b[1;1H\x1b[0maa\x1b[0;32m世\x1b[1;5H\x1b[0;38;5;22;48;2;1;2;3mb\x1b[0m"
+        );
+    }
+}
