@@ -2,6 +2,7 @@
 
 mod browser;
 mod completions;
+mod config;
 mod discover;
 mod exit;
 mod export;
@@ -24,6 +25,7 @@ mod show;
 mod status;
 mod stop;
 mod table;
+mod trust;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -40,7 +42,7 @@ use look::Look;
 use output::tell;
 
 /// Commands of a later version, so that nobody thinks they were mistyped.
-const LATER: [&str; 3] = ["attach", "trust", "config"];
+const LATER: [&str; 1] = ["attach"];
 
 /// Runs the program with its arguments, without its own name.
 #[must_use]
@@ -95,6 +97,8 @@ fn run(args: impl IntoIterator<Item = OsString>, env: &Env) -> Result<Exit, Fail
         "run" => run::run(&typed, env),
         "status" => status::status(&typed, env),
         "discover" => discover::discover(&typed, env),
+        "trust" => trust::trust(&typed, env),
+        "config" => config::config(&typed, env),
         "models" | "providers" | "agents" => lists::list(command.name, &typed, env),
         "completions" => completions::completions(&typed),
         "sessions list" => sessions::list(&typed, env),

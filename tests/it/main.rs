@@ -38,6 +38,7 @@ mod socket;
 mod standard_streams;
 mod stopping;
 mod tiny_http_evidence;
+mod trust;
 mod turns;
 mod web_page_served;
 mod websocket;
