@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
+mod behind_nginx;
 mod broken_providers;
 mod completions_in_shells;
 mod connection;
