@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::model::Model;
 use crate::peers::leave_out;
-use crate::program::{Dir, Serving, World, await_that};
+use crate::program::{Dir, Serving, WITH_THE_TEST, World, await_that};
 use crate::socket::Ws;
 use crate::wire::{Client, PATIENCE};
 
@@ -40,8 +40,9 @@ impl Nginx {
             let [plain, secure] = free_ports();
             dir.write("nginx.conf", &configuration(server, plain, secure, dir.path()));
             let log = std::fs::File::create(dir.path().join("log")).unwrap();
-            let mut child = Command::new("nginx")
-                .arg("-p")
+            let mut child = Command::new(WITH_THE_TEST[0])
+                .args(&WITH_THE_TEST[1..])
+                .args(["nginx", "-p"])
                 .arg(dir.path())
                 .arg("-c")
                 .arg(dir.path().join("nginx.conf"))
