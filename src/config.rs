@@ -19,6 +19,7 @@ mod settings;
 mod substitute;
 mod syntax;
 mod tree;
+mod trust;
 mod twins;
 
 #[cfg(test)]
@@ -30,12 +31,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 pub use addresses::parse_origin;
-pub use credentials::{Credentials, credentials};
+pub use credentials::{Credentials, credentials, password_source};
 pub use env::{Env, data_dir};
 pub use error::{ConfigError, Issue};
-pub use layers::{Options, load};
+pub use layers::{Options, check, distrust, load, trust, trusted};
 pub use origin::{ConfigFile, Origin, Scope};
-pub use settings::Setting;
+pub use settings::{MASK, Setting};
+pub use trust::TrustedFile;
 pub use twins::{ServerFlags, TWINS, Twin};
 
 /// All settings, checked.

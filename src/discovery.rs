@@ -10,6 +10,8 @@ mod announcer;
 mod answers;
 mod ask;
 mod cache;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod link;
 mod net;
 mod packet;

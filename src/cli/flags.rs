@@ -272,6 +272,35 @@ pub(super) const COMMANDS: &[Command] = &[
         takes_words: true,
     },
     Command {
+        name: "trust",
+        usage: "[OPTIONS] [PATH]",
+        summary: "Trust a project's own opencode.json with what is yours",
+        details: "Before that, a project's file cannot relax permissions that you set, read files \
+            outside the project, or have your keys and environment sent to an address that it \
+            chose. Look at it first: it is printed what it may do. It is asked for again when \
+            those parts of it change.",
+        flags: &[
+            flag("list", None, None, "List the files that are trusted"),
+            flag("remove", None, None, "Trust what lies in PATH no longer"),
+            flag("json", None, None, "With --list: JSON"),
+            DIR,
+            HELP,
+        ],
+        takes_words: true,
+    },
+    Command {
+        name: "config",
+        usage: "[OPTIONS] [FILE]",
+        summary: "Show each setting with where it came from, or check the files",
+        details: "Secrets are masked. With --check nothing is shown but what is wrong, or a FILE \
+            alone is checked.\nExit status: 0 the configuration is right, 2 it is not.",
+        flags: server_flags!(
+            flag("json", None, None, "JSON"),
+            flag("check", None, None, "Only check")
+        ),
+        takes_words: true,
+    },
+    Command {
         name: "help",
         usage: "[COMMAND]",
         summary: "Show help for a command",

@@ -3,6 +3,7 @@
 mod attach;
 mod browser;
 mod completions;
+mod config;
 mod discover;
 mod exit;
 mod export;
@@ -26,6 +27,7 @@ mod show;
 mod status;
 mod stop;
 mod table;
+mod trust;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -40,9 +42,6 @@ use crate::text;
 use flags::Typed;
 use look::Look;
 use output::tell;
-
-/// Commands of a later version, so that nobody thinks they were mistyped.
-const LATER: [&str; 2] = ["trust", "config"];
 
 /// Runs the program with its arguments, without its own name.
 #[must_use]
@@ -69,10 +68,6 @@ fn run(args: impl IntoIterator<Item = OsString>, env: &Env) -> Result<Exit, Fail
         }
         _ => {}
     }
-    if LATER.contains(&name.as_str()) {
-        let text = format!("{name} is not in this version yet; `opencode serve` has the API");
-        return Err(Failure::new(Exit::Usage, text));
-    }
     // `sessions` alone is the first command of its kind.
     let usual = flags::group(&name).next();
     if let Some(usual) = usual {
@@ -98,6 +93,8 @@ fn run(args: impl IntoIterator<Item = OsString>, env: &Env) -> Result<Exit, Fail
         "attach" => attach::attach(&typed, env),
         "status" => status::status(&typed, env),
         "discover" => discover::discover(&typed, env),
+        "trust" => trust::trust(&typed, env),
+        "config" => config::config(&typed, env),
         "models" | "providers" | "agents" => lists::list(command.name, &typed, env),
         "completions" => completions::completions(&typed),
         "sessions list" => sessions::list(&typed, env),

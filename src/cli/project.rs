@@ -15,7 +15,11 @@ use crate::text::hex;
 /// The project directory that flags and environment name, absolute, symlinks resolved.
 pub(super) fn directory(typed: &Typed, env: &Env) -> Result<PathBuf, Failure> {
     let named = typed.value("dir").or_else(|| env.get("OPENCODE_DIR"));
-    let path = Path::new(named.unwrap_or("."));
+    at(Path::new(named.unwrap_or(".")))
+}
+
+/// A project directory, absolute, symlinks resolved.
+pub(super) fn at(path: &Path) -> Result<PathBuf, Failure> {
     let found = path.canonicalize().and_then(|path| {
         if path.is_dir() { Ok(path) } else { Err(std::io::ErrorKind::NotADirectory.into()) }
     });

@@ -11,6 +11,8 @@ use super::files::{read_bounded, utf8};
 /// The variable that holds the password.
 pub(super) const PASSWORD: &str = "OPENCODE_SERVER_PASSWORD";
 const PASSWORD_FILE: &str = "OPENCODE_SERVER_PASSWORD_FILE";
+/// Where systemd puts credentials.
+const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 const USERNAME: &str = "OPENCODE_SERVER_USERNAME";
 /// The name of systemd's credential: `LoadCredential=opencode-password:/path`.
 const CREDENTIAL: &str = "opencode-password";
@@ -68,9 +70,9 @@ pub fn credentials(env: &Env) -> Result<Option<Credentials>, ConfigError> {
     } else if let Some(path) = env.get(PASSWORD_FILE) {
         of_file(PASSWORD_FILE, Path::new(path))?
     } else {
-        let path = env.get("CREDENTIALS_DIRECTORY").map(|dir| Path::new(dir).join(CREDENTIAL));
+        let path = env.get(DIRECTORY).map(|dir| Path::new(dir).join(CREDENTIAL));
         match path.filter(|path| path.symlink_metadata().is_ok()) {
-            Some(path) => of_file("CREDENTIALS_DIRECTORY", &path)?,
+            Some(path) => of_file(DIRECTORY, &path)?,
             None => return Ok(None),
         }
     };
@@ -78,6 +80,12 @@ pub fn credentials(env: &Env) -> Result<Option<Credentials>, ConfigError> {
         return Ok(None);
     }
     Ok(Some(Credentials { user: user.to_owned(), password }))
+}
+
+/// What the password comes from, where there is one.
+#[must_use]
+pub fn password_source(env: &Env) -> &'static str {
+    [PASSWORD, PASSWORD_FILE].into_iter().find(|name| env.get(name).is_some()).unwrap_or(DIRECTORY)
 }
 
 /// A password in a file, less the newline that editors and `echo` put after it.

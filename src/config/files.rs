@@ -85,7 +85,9 @@ impl Places {
     ) -> Option<(Arc<ConfigFile>, String)> {
         let shown = shown(&path, &self.directory, self.home.as_deref(), scope);
         match self.read_one(&path, scope) {
-            Ok(Some(text)) => Some((Arc::new(ConfigFile { path, shown, scope }), text)),
+            Ok(Some(text)) => {
+                Some((Arc::new(ConfigFile { path, shown, scope, trusted: false }), text))
+            }
             Ok(None) => None,
             Err(Refusal::Ignored(why)) => {
                 report.warn(shown, why);

@@ -16,7 +16,7 @@ pub enum Scope {
 }
 
 /// One configuration file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigFile {
     /// Where it lies.
     pub path: PathBuf,
@@ -24,6 +24,16 @@ pub struct ConfigFile {
     pub shown: String,
     /// Whose it is.
     pub scope: Scope,
+    /// Whether the person has trusted it, as a project's file has to be for some things.
+    pub trusted: bool,
+}
+
+impl ConfigFile {
+    /// Whether it is a project's, and nobody has vouched for it.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.scope == Scope::Project && !self.trusted
+    }
 }
 
 /// Where a setting came from.
@@ -51,6 +61,14 @@ impl Origin {
     #[must_use]
     pub fn is_project(&self) -> bool {
         matches!(self, Self::File { file, .. } if file.scope == Scope::Project)
+    }
+}
+
+impl Origin {
+    /// Whether a project's file said it that the person has not trusted.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::File { file, .. } if file.is_foreign())
     }
 }
 

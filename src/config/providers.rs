@@ -107,7 +107,7 @@ fn options(section: &Section<'_>, provider: &mut Provider, report: &mut Report) 
     section.check_keys(OPTIONS, OPTIONS_UNUSED, report);
     if let Some(at) = section.get("baseURL") {
         provider.base_url = base_url(&at, report);
-        provider.base_url_from_project = provider.base_url.is_some() && at.node.origin.is_project();
+        provider.base_url_from_project = provider.base_url.is_some() && at.node.origin.is_foreign();
     }
     if let Some(at) = section.get("apiKey").map(At::secret) {
         provider.api_key = secret(&at, report).filter(|key| !key.is_empty());
@@ -134,7 +134,7 @@ fn options(section: &Section<'_>, provider: &mut Provider, report: &mut Report) 
 
 /// Whether the project's file holds the value itself, and did not take it from the environment.
 fn stands_in_project(at: &At<'_>) -> bool {
-    at.node.origin.is_project() && matches!(&at.node.value, Tree::Text(text) if !text.from_env)
+    at.node.origin.is_foreign() && matches!(&at.node.value, Tree::Text(text) if !text.from_env)
 }
 
 fn base_url(at: &At<'_>, report: &mut Report) -> Option<String> {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::addresses::{base_path, host, mdns_domain, origin};
 use super::decode::{At, Section, Wrong};
 use super::error::Report;
+use super::tree::Tree;
 use super::{Limits, Server};
 
 /// Keys of the section.
@@ -124,6 +125,15 @@ pub(super) fn decode(section: &Section<'_>, server: &mut Server, report: &mut Re
     let expected = "a name that ends in .local, such as \"opencode.local\"";
     if let Some(name) = text("mdnsDomain", expected, mdns_domain, report) {
         server.mdns_domain = name;
+    }
+    if let Some(at) = section.get("mdnsDomain")
+        && at.node.origin.is_foreign()
+        && matches!(&at.node.value, Tree::Text(text) if text.from_env)
+    {
+        report.error_at(
+            &at,
+            "a project's file may not announce what {env:} takes from your environment; write the name out, or run `opencode trust` if you trust the project",
+        );
     }
     let expected = "a path such as \"/opencode\"";
     if let Some(path) = text("basePath", expected, base_path, report) {

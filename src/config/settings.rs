@@ -9,7 +9,7 @@ use super::tree::{Node, Text, Tree};
 use super::{Config, addresses, server};
 
 /// What stands in the place of a secret.
-pub(super) const MASK: &str = "********";
+pub const MASK: &str = "********";
 
 /// One setting and where it came from.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,7 @@ use super::env::Env;
 use super::error::Report;
 use super::files::{Places, read_bounded, utf8};
 use super::keys;
-use super::origin::{ConfigFile, Scope};
+use super::origin::ConfigFile;
 use super::tree::{Node, Text, Tree};
 
 /// Bytes that all `{file:}` of a configuration together may bring in.
@@ -24,7 +24,7 @@ pub(super) struct Substitution<'a> {
 }
 
 /// What stands in braces.
-enum Placeholder<'a> {
+pub(super) enum Placeholder<'a> {
     Env(&'a str),
     File(&'a str),
 }
@@ -117,7 +117,7 @@ impl<'a> Substitution<'a> {
 
     fn variable(&mut self, name: &str, file: &ConfigFile) -> Result<&'a str, Missing> {
         self.used_env.insert(name.to_owned());
-        if file.scope == Scope::Project {
+        if file.is_foreign() {
             self.project_env.insert(name.to_owned());
         }
         if name == PASSWORD {
@@ -151,30 +151,29 @@ impl<'a> Substitution<'a> {
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     }
 
-    /// The path that is meant: relative to the file it stands in; that of a project stays in it.
+    /// The path that is meant: relative to the file it stands in; that of a project nobody trusts
+    /// stays in it.
     fn resolve(&self, written: &str, file: &ConfigFile) -> Result<PathBuf, String> {
         let folder = file.path.parent().unwrap_or(Path::new(""));
-        match file.scope {
-            Scope::Global | Scope::Named => Ok(folder.join(self.places.expand(written))),
-            Scope::Project => {
-                let outside = || {
-                    "a project's file may only use files inside the project; put it there, or move the setting to your own configuration".to_owned()
-                };
-                if written.starts_with('~') {
-                    return Err(outside());
-                }
-                let path = folder.join(written);
-                // A missing file is told as missing only where it would be allowed.
-                let Ok(real) = path.canonicalize() else {
-                    let leaves = Path::new(written).is_absolute()
-                        || Path::new(written)
-                            .components()
-                            .any(|part| part == std::path::Component::ParentDir);
-                    return if leaves { Err(outside()) } else { Ok(path) };
-                };
-                if real.starts_with(&self.places.root) { Ok(real) } else { Err(outside()) }
-            }
+        if !file.is_foreign() {
+            return Ok(folder.join(self.places.expand(written)));
         }
+        let outside = || {
+            "a project's file may only use files inside the project; put it there, move the setting to your own configuration, or run `opencode trust` if you trust the project".to_owned()
+        };
+        if written.starts_with('~') {
+            return Err(outside());
+        }
+        let path = folder.join(written);
+        // A missing file is told as missing only where it would be allowed.
+        let Ok(real) = path.canonicalize() else {
+            let leaves = Path::new(written).is_absolute()
+                || Path::new(written)
+                    .components()
+                    .any(|part| part == std::path::Component::ParentDir);
+            return if leaves { Err(outside()) } else { Ok(path) };
+        };
+        if real.starts_with(&self.places.root) { Ok(real) } else { Err(outside()) }
     }
 
     fn names_in(&mut self, node: &Node) {
@@ -202,7 +201,7 @@ enum Missing {
 }
 
 /// The first placeholder of a text, with what stands before and after it.
-fn next(text: &str) -> Option<(&str, Placeholder<'_>, &str)> {
+pub(super) fn next(text: &str) -> Option<(&str, Placeholder<'_>, &str)> {
     let mut from = 0;
     loop {
         let start = from + text.get(from..)?.find('{')?;

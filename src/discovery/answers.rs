@@ -14,6 +14,8 @@ const WAITING: usize = 64;
 const REST: Duration = Duration::from_secs(1);
 /// The same where a claim has to be defended.
 const DEFENCE_REST: Duration = Duration::from_millis(250);
+/// Questions of a packet that are answered; a person's program asks a few.
+const QUESTIONS: usize = 32;
 /// Answers to single askers within a second: more are dropped, so that nobody is flooded from here.
 const SINGLE: u32 = 40;
 /// Seconds that an asker who knows only plain DNS may keep an answer.
@@ -95,6 +97,9 @@ impl Answers {
             for waiting in self.waiting.iter_mut().filter(|w| w.from == asker.address) {
                 waiting.which.retain(|index| !is_known(*index));
             }
+            return Vec::new();
+        }
+        if packet.questions.len() > QUESTIONS {
             return Vec::new();
         }
         let is_probe = !packet.name_servers.is_empty();

@@ -5,6 +5,7 @@
 
 mod attach;
 mod bad_input;
+mod behind_nginx;
 mod broken_providers;
 mod completions_in_shells;
 mod connection;
@@ -44,6 +45,7 @@ mod stopping;
 mod tiny_http_evidence;
 mod tls_proxy;
 mod tmux;
+mod trust;
 mod turns;
 mod web_page_served;
 mod websocket;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use simple_dns::{CLASS, Name, Packet, Question, TYPE};
 
 use crate::peers::leave_out;
-use crate::program::{Dir, Ran, Serving, World, await_that};
+use crate::program::{Dir, Ran, Serving, WITH_THE_TEST, World, await_that};
 use crate::wire::PATIENCE;
 
 /// A program that is killed with its owner; what it printed can be read while it runs.
@@ -86,8 +86,9 @@ impl Machine {
              && echo ready && exec sleep infinity",
             services.display()
         );
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--net", "--mount", "--", "sh", "-ec", &script]);
+        let mut unshare = Command::new(WITH_THE_TEST[0]);
+        unshare.args(&WITH_THE_TEST[1..]);
+        unshare.args(["unshare", "--net", "--mount", "--", "sh", "-ec", &script]);
         let can = Command::new("unshare").args(["--net", "--mount", "ip", "link"]).output();
         if !can.is_ok_and(|output| output.status.success()) {
             leave_out("network namespaces cannot be made here: that takes root and iproute2");
@@ -116,16 +117,17 @@ impl Machine {
     }
 
     /// What begins a command line on this machine.
-    fn prefix(&self) -> [String; 3] {
+    fn prefix(&self) -> Vec<String> {
         let of = |kind: &str| format!("--{kind}=/proc/{}/ns/", self.holder.child.id());
-        ["nsenter".into(), of("net") + "net", of("mount") + "mnt"]
+        let enter = ["nsenter".into(), of("net") + "net", of("mount") + "mnt"];
+        WITH_THE_TEST.into_iter().map(str::to_owned).chain(enter).collect()
     }
 
     /// A program on this machine.
     fn enter(&self, program: &str) -> Command {
-        let [nsenter, net, mount] = self.prefix();
-        let mut command = Command::new(nsenter);
-        command.args([&net, &mount, program]);
+        let prefix = self.prefix();
+        let mut command = Command::new(&prefix[0]);
+        command.args(&prefix[1..]).arg(program);
         command
     }
 

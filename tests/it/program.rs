@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::wire::{Client, PATIENCE, Reply};
 
+/// In front of a program that would outlive a test that is killed: it ends with the test's thread.
+pub(crate) const WITH_THE_TEST: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
+
 /// A directory that is gone with the test.
 pub(crate) struct Dir(PathBuf);
 

@@ -155,8 +155,8 @@ pub(crate) struct Scripted {
 struct Shared {
     /// What is still to be played.
     acts: Mutex<VecDeque<Act>>,
-    /// The bodies of all requests.
-    asked: Mutex<Vec<Value>>,
+    /// The heads, in small letters, and the bodies of all requests.
+    asked: Mutex<Vec<(String, Value)>>,
     /// Open once a client of [`Act::Hold`] has left.
     left: Gate,
     over: AtomicBool,
@@ -201,7 +201,12 @@ impl Scripted {
 
     /// The bodies of the requests so far.
     pub(crate) fn asked(&self) -> Vec<Value> {
-        self.shared.asked.lock().unwrap().clone()
+        self.shared.asked.lock().unwrap().iter().map(|(_, body)| body.clone()).collect()
+    }
+
+    /// The heads of the requests so far, in small letters.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.shared.asked.lock().unwrap().iter().map(|(head, _)| head.clone()).collect()
     }
 
     /// Waits until the client of an [`Act::Hold`] has closed its connection.
@@ -213,8 +218,8 @@ impl Scripted {
 impl Shared {
     fn answer(&self, mut stream: TcpStream) {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let body = read_body(&mut stream);
-        self.asked.lock().unwrap().push(body);
+        let request = read_request(&mut stream);
+        self.asked.lock().unwrap().push(request);
         // A client may leave at any time.
         match self.acts.lock().unwrap().pop_front() {
             Some(Act::Say(bytes)) => {
@@ -252,7 +257,7 @@ impl Drop for Scripted {
     }
 }
 
-fn read_body(stream: &mut TcpStream) -> Value {
+fn read_request(stream: &mut TcpStream) -> (String, Value) {
     let (mut came, mut buffer) = (Vec::new(), [0; 16 * 1024]);
     loop {
         let count = stream.read(&mut buffer).unwrap();
@@ -262,7 +267,8 @@ fn read_body(stream: &mut TcpStream) -> Value {
         let head = String::from_utf8_lossy(&came[..end]).to_ascii_lowercase();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         if came.len() >= end + 4 + length.unwrap().parse::<usize>().unwrap() {
-            return serde_json::from_slice(&came[end + 4..]).unwrap();
+            let body = serde_json::from_slice(&came[end + 4..]).unwrap();
+            return (head, body);
         }
     }
 }

@@ -120,8 +120,9 @@ impl Catalogue {
                 Code::ProviderNotConfigured,
                 format!(
                     "This project's own file sends `{id}` to {}, and an address that a project \
-                     chose gets nothing of yours: not {what}. Move the provider to your global \
-                     configuration.",
+                     chose gets nothing of yours: not {what}. If you trust the project, run \
+                     `opencode trust` in it and start again; else move the provider to your \
+                     global configuration.",
                     super::without_credentials(&base)
                 ),
             ));
