@@ -105,3 +105,34 @@ fn a_new_session_whose_turn_cannot_be_marked_is_not_left_behind() {
     assert_eq!((refused.status, &*refused.code()), (507, "store-failed"));
     assert_eq!(server.get("/api/sessions"), json!([]));
 }
+
+#[test]
+fn what_a_link_in_the_store_leads_to_is_neither_read_nor_written() {
+    let server = World::new().serve();
+    let id = session_of(&server, "hello");
+    let store = store(&server.world);
+    let world = server.stop(Signal::TERM);
+    let names: Vec<_> = ["server", "format", "sessions/ID.log", "sessions/ID.head", "running/ID"]
+        .into_iter()
+        .map(|name| name.replace("ID", &id))
+        .collect();
+    for name in &names {
+        let (path, precious) = (store.join(name), world.home.path().join("precious"));
+        let kept = std::fs::read(&path).unwrap_or_default();
+        std::fs::write(&precious, "precious").unwrap();
+        let _ = std::fs::remove_file(&path);
+        symlink(&precious, &path).unwrap();
+        let ran = world.run(&["run", "--model", "offline/guide", "--session", &id, "hello"]);
+        assert!(!format!("{ran:?}").contains("precious"), "{name}: {ran:?}");
+        let mut server = world.command(&["serve", "--port", "0"]).spawn().unwrap();
+        // It starts, or says why not and ends: either way the link is met before the first line.
+        let mut line = String::new();
+        let mut stdout = std::io::BufReader::new(server.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+        let _ = server.kill();
+        server.wait().unwrap();
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious", "{name}: {line}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, kept).unwrap();
+    }
+}

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::StoreError;
 use crate::id;
@@ -24,14 +25,19 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 
 /// The same with these options, for nobody else to read where it is made.
 pub(super) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    // Without it, a named pipe is waited for.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = options.custom_flags(flags).mode(0o600).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
+    // Without the first a named pipe is waited for; without the second a link that bears the name
+    // would have what it leads to read, cut and written.
+    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+    let is_link = |error: &io::Error| error.raw_os_error() == Some(Errno::LOOP.raw_os_error());
+    match options.custom_flags(flags).mode(0o600).open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(file),
+        Err(error) if !is_link(&error) => Err(error),
+        _ => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let text = format!("{name} is no file any more");
+            Err(io::Error::new(io::ErrorKind::InvalidData, text))
+        }
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no file any more")))
 }
 
 /// What a small file holds.
