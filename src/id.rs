@@ -69,13 +69,12 @@ pub fn time_ms(id: &str) -> Option<u64> {
     Some(time)
 }
 
-/// Milliseconds since 1970 as RFC 3339 in UTC.
+/// Milliseconds since 1970 as RFC 3339 in UTC, always with three decimals: such texts sort as
+/// their times do.
 #[must_use]
 pub fn rfc3339(ms: u64) -> String {
-    i64::try_from(ms)
-        .ok()
-        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-        .map_or_else(|| "1970-01-01T00:00:00Z".to_owned(), |time| time.to_string())
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    format!("{:.3}", time.unwrap_or_default())
 }
 
 /// 128 bits from the system's generator.
@@ -113,6 +112,13 @@ fn encode(time: u64, random: u128) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_printed_at_one_width() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(1_764_000_000_120), "2025-11-24T16:00:00.120Z");
+        assert_eq!(rfc3339(u64::MAX), "1970-01-01T00:00:00.000Z");
+    }
 
     #[test]
     fn ids_sort_by_creation_though_the_clock_runs_back() {

@@ -76,7 +76,7 @@ fn push_time(text: &mut String, ms: u64) {
     SECOND.with_borrow_mut(|(second, printed)| {
         if *second != ms / 1000 {
             *second = ms / 1000;
-            rfc3339(*second * 1000).trim_end_matches('Z').clone_into(printed);
+            rfc3339(*second * 1000).trim_end_matches(".000Z").clone_into(printed);
         }
         let _ = write!(text, "{printed}.{:03}Z", ms % 1000);
     });
@@ -95,6 +95,15 @@ impl fmt::Write for Escaping<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_has_milliseconds() {
+        for ms in [1_764_000_000_000, 1_764_000_000_007, 1_764_000_001_120] {
+            let mut text = String::new();
+            push_time(&mut text, ms);
+            assert_eq!(text, rfc3339(ms));
+        }
+    }
 
     #[test]
     fn a_record_cannot_forge_another() {

@@ -118,9 +118,13 @@ sessions.on('gone', () => {
 	status.notice('This session was deleted, or never was here.');
 });
 sessions.on('failed', ({ message }) => status.notice(message, 'err'));
-sessions.on('refused', ({ message, why }) => {
-	conversation.show(sessions.shown, { again: true, info });
-	composer.restore(message);
+sessions.on('refused', ({ session, message, why }) => {
+	if ((session.id ?? null) === (sessions.current ?? null)) {
+		conversation.show(sessions.shown, { again: true, info });
+		composer.restore(message);
+	} else {
+		settings.setDraft(session.id, [message, settings.draft(session.id)].filter(Boolean).join('\n\n'));
+	}
 	status.notice(why, 'err', 15_000);
 	draw();
 });

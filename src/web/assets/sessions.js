@@ -142,6 +142,7 @@ export class Sessions {
 		const unsure = [...this.#asked.values()];
 		setTimeout(() => unsure.filter(asked => this.#asked.has(asked.requestId)).forEach(asked =>
 			this.#takeBack(asked, 'The connection was lost before the server heard this. It is back in the box.')), UNSURE_MS);
+		for (const { id, stale } of this.open.values()) if (stale) this.fetch(id);
 		await this.loadList().catch(() => {});
 		if (this.current && !this.open.has(this.current)) await (this.#fetching.get(this.current) ?? this.fetch(this.current));
 	}
@@ -160,7 +161,10 @@ export class Sessions {
 		const target = this.open.get(event.sessionId) ?? session;
 		if (!target) return undefined;
 		const outcome = fold(target, event, Date.now());
-		if (outcome === 'gap') return this.fetch(target.id);
+		if (outcome === 'gap') {
+			target.stale = true;
+			return this.fetch(target.id);
+		}
 		if (outcome !== 'changed') return undefined;
 		if (['session', 'done', 'permission', 'permission_reply'].includes(event.type)) {
 			this.#see(headOf(target));
