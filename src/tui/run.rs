@@ -74,10 +74,11 @@ pub(super) fn run(remote: &Remote, mut state: State, view: View) -> io::Result<E
         let ended = screen.follow(&mut state, &hear, &link, &api);
         // Who still tells something is refused.
         drop(hear);
+        // What is typed from now on is the shell's.
+        input.end();
         held.give_back();
         link.end();
         api.end();
-        input.end();
         ended
     });
     held.give_back();
