@@ -271,6 +271,7 @@ impl Turn<'_, '_> {
     }
 }
 
+#[inline(never)]
 fn say(answer: &mut Message, emit: &mut Emit<'_>, body: Body) -> Result<(), Problem> {
     transcript::grow(answer, &body);
     emit(body)

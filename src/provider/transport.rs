@@ -21,6 +21,7 @@ use super::failure::{Again, Failure};
 use super::retry::asked_wait;
 use crate::cancel::Cancel;
 use crate::error::Code;
+use crate::os;
 
 /// Bytes of an error's body that are read.
 const ERROR_BODY: u64 = 64 * 1024;
@@ -144,6 +145,7 @@ impl Transport {
             .name("provider-request".to_owned())
             .stack_size(STACK)
             .spawn(move || {
+                os::begin_stack(STACK);
                 // The hook holds the channel open, so a panic has to be told too.
                 let sent = catch_unwind(AssertUnwindSafe(|| request.send(&body[..])));
                 let _ = told.try_send(sent.ok());
@@ -152,6 +154,8 @@ impl Transport {
             let why = format!("No thread could be started to ask the provider: {error}.");
             Failure::passing(Code::AtCapacity, why)
         })?;
+        // A model may think for long before the head of its answer comes.
+        os::release_stack();
         let sent = sent.recv().ok().flatten();
         if self.cancel.is_cancelled() {
             return Err(Failure::aborted());
