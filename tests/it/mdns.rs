@@ -15,6 +15,7 @@ use simple_dns::{CLASS, Name, Packet, Question, TYPE};
 
 use crate::peers::leave_out;
 use crate::program::{Dir, Ran, Serving, WITH_THE_TEST, World, await_that};
+use crate::tmux::Tmux;
 use crate::wire::PATIENCE;
 
 /// A program that is killed with its owner; what it printed can be read while it runs.
@@ -292,6 +293,24 @@ fn avahi_lists_and_resolves_a_server_and_a_run_reaches_it_by_its_name() {
     browse.await_text("+;cable;IPv4;opencode;");
     assert_eq!(server.end(Signal::TERM).0, Some(0));
     browse.await_text("-;cable;IPv4;opencode;");
+}
+
+#[test]
+fn the_terminal_ui_attaches_by_the_name_alone() {
+    let Some((a, b)) = Machine::pair() else { return };
+    let server = a.announce("opencode.local");
+    let world = World::new();
+    let Some(tmux) = Tmux::start(&world, (100, 30), &[]) else { return };
+    // The shell goes to the other machine; its `/run` is of no matter here.
+    let program = env!("CARGO_BIN_EXE_opencode");
+    let enter = b.prefix().join(" ");
+    tmux.run(&format!("{enter} {program} attach opencode://opencode.local"));
+    tmux.await_text("offline/guide answers, as build");
+    tmux.write("hello");
+    tmux.press(&["Enter"]);
+    tmux.await_text("lists what is there");
+    tmux.await_text(&format!("opencode.local:{}", port(&server)));
+    await_log(&server, "10.77.0.2");
 }
 
 #[test]
