@@ -2,7 +2,7 @@
 //! as HTTP Basic (RFC 7617), or once at sign-in, which a cookie then stands for.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::error::{Code, Problem};
 /// Wrong passwords that an address may send within [`WINDOW`].
 const ATTEMPTS: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses that are remembered; beyond it the expired ones are forgotten.
+/// Addresses that are remembered; beyond it the one that began to fail first is forgotten.
 const ADDRESSES: usize = 10_000;
 
 /// Knows the credentials, and who guessed wrong.
@@ -83,6 +83,18 @@ impl Auth {
         self.guess(client, now, || self.are(user, digest(password.as_bytes())))
     }
 
+    /// Refuses an address that has to wait.
+    ///
+    /// # Errors
+    /// [`Code::TooManyAttempts`], with the seconds that are left.
+    pub(super) fn check_wait(&self, client: Client, now: Instant) -> Result<(), Problem> {
+        let Some(seconds) = self.must_wait(block_of(client), now) else { return Ok(()) };
+        let detail = format!(
+            "{ATTEMPTS} wrong passwords came from this address; it may try again in {seconds} s"
+        );
+        Err(Problem::new(Code::TooManyAttempts, detail).retry_after(seconds))
+    }
+
     /// Lets an address try once, unless it has to wait, and counts a failure.
     fn guess(
         &self,
@@ -90,18 +102,11 @@ impl Auth {
         now: Instant,
         is_right: impl FnOnce() -> bool,
     ) -> Result<(), Problem> {
-        let client = block_of(client);
-        if let Some(seconds) = self.must_wait(client, now) {
-            let detail = format!(
-                "{ATTEMPTS} wrong passwords came from this address; it may try again in \
-                 {seconds} s"
-            );
-            return Err(Problem::new(Code::TooManyAttempts, detail).retry_after(seconds));
-        }
+        self.check_wait(client, now)?;
         if is_right() {
             return Ok(());
         }
-        self.count_failure(client, now);
+        self.count_failure(block_of(client), now);
         Err(Problem::new(Code::Unauthorized, "the user or the password is wrong"))
     }
 
@@ -134,11 +139,12 @@ impl Auth {
     fn count_failure(&self, client: Client, now: Instant) {
         let expired = |f: &Failures| now.saturating_duration_since(f.since) > WINDOW;
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.len() >= ADDRESSES {
+        if failures.len() >= ADDRESSES && !failures.contains_key(&client) {
             failures.retain(|_, f| !expired(f));
-        }
-        if failures.len() >= ADDRESSES {
-            return;
+            let first = failures.iter().min_by_key(|(_, f)| f.since).map(|(client, _)| *client);
+            if let Some(first) = first.filter(|_| failures.len() >= ADDRESSES) {
+                failures.remove(&first);
+            }
         }
         let entry = failures.entry(client).or_insert(Failures { count: 0, since: now });
         if expired(entry) {
@@ -152,10 +158,12 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Who is counted together: an IPv4 address, or the /64 that one IPv6 subscriber has.
+/// Who is counted together: an IPv4 address, the /64 that one IPv6 subscriber has, or this machine
+/// by whichever of its loopback addresses.
 fn block_of(client: Client) -> Client {
     match client {
-        Client::At(IpAddr::V6(v6)) if !v6.is_loopback() => {
+        Client::At(ip) if ip.is_loopback() => Client::At(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        Client::At(IpAddr::V6(v6)) => {
             Client::At(IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()))
         }
         Client::At(_) | Client::Unknown => client,
@@ -206,5 +214,38 @@ mod tests {
         assert_eq!(auth.check(Some(&right), elsewhere, now), Ok(()));
         let later = now + WINDOW + Duration::from_secs(1);
         assert_eq!(auth.check(Some(&right), HERE, later), Ok(()));
+    }
+
+    #[test]
+    fn however_many_addresses_fail_each_one_has_its_limit() {
+        let (auth, now) = (auth(), Instant::now());
+        let wrong = Some(basic("opencode:no"));
+        for number in 0..ADDRESSES as u32 + 500 {
+            let address = Client::At(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number)));
+            let later = now + Duration::from_micros(u64::from(number));
+            let refused = auth.check(wrong.as_deref(), address, later).unwrap_err();
+            assert_eq!(refused.code, Code::Unauthorized);
+        }
+        let later = now + Duration::from_secs(1);
+        for attempt in 0..=ATTEMPTS {
+            let refused = auth.check(wrong.as_deref(), HERE, later).unwrap_err();
+            let may = attempt < ATTEMPTS;
+            assert_eq!(refused.code == Code::Unauthorized, may, "{attempt}: {refused:?}");
+        }
+        assert_eq!(auth.failures.lock().unwrap().len(), ADDRESSES);
+    }
+
+    #[test]
+    fn this_machine_is_one_address() {
+        let (auth, now) = (auth(), Instant::now());
+        let wrong = Some(basic("opencode:no"));
+        for number in 1..=ATTEMPTS {
+            let address = Client::At(IpAddr::V4(Ipv4Addr::from_bits(0x7f00_0000 + number)));
+            let refused = auth.check(wrong.as_deref(), address, now).unwrap_err();
+            assert_eq!(refused.code, Code::Unauthorized);
+        }
+        let again = Client::At(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST));
+        let refused = auth.check(wrong.as_deref(), again, now).unwrap_err();
+        assert_eq!(refused.code, Code::TooManyAttempts);
     }
 }

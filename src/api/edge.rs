@@ -133,6 +133,16 @@ impl Edge {
         Ok(Some(auth.cookies.give(self.scope(request), now())))
     }
 
+    /// Refuses to look at what an address sends that has guessed wrong too often.
+    ///
+    /// # Errors
+    /// As those of [`Auth::check_wait`].
+    pub(super) fn check_wait(&self, request: &Request<'_>) -> Result<(), Problem> {
+        let wait =
+            self.auth.as_ref().map(|auth| auth.check_wait(self.client(request), Instant::now()));
+        wait.unwrap_or(Ok(()))
+    }
+
     /// Signs out: the `Set-Cookie` that ends the cookie.
     pub(super) fn sign_out(&self, request: &Request<'_>) -> Option<String> {
         let auth = self.auth.as_ref()?;

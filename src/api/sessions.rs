@@ -17,7 +17,7 @@ pub(super) fn list(
     params: &Params<'_>,
 ) -> Result<Answer, Problem> {
     let limit = params.count("limit")?;
-    let before = params.query("before");
+    let before = params.query("before").filter(|before| !before.is_empty());
     // One more than asked for tells whether there are more.
     let wanted = limit.unwrap_or(ALL);
     let mut sessions = api.sessions.list(before.as_deref(), wanted.saturating_add(1))?;
@@ -112,7 +112,14 @@ pub(super) fn permit(
 }
 
 pub(super) fn checked_title(title: &str) -> Result<String, Problem> {
-    let title: String = title.trim().chars().filter(|c| !c.is_control()).collect();
+    // What cannot be seen, or turns the direction of what follows, is no part of a name.
+    let is_hidden = |c: char| {
+        matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let seen = title.chars().filter(|&c| !is_hidden(c));
+    let title: String = seen.map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let title = title.trim().to_owned();
     if title.is_empty() {
         return Err(Problem::new(Code::BadField, "`title` is empty"));
     }
@@ -123,4 +130,23 @@ pub(super) fn checked_title(title: &str) -> Result<String, Problem> {
         return Err(Problem::new(Code::BadField, detail));
     }
     Ok(title)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_what_can_be_seen_of_it() {
+        for (given, kept) in [
+            (" a\nb\t", "a b"),
+            ("\u{202e}abc\u{feff}", "abc"),
+            ("\u{1f469}\u{200d}\u{1f4bb} at work", "\u{1f469}\u{200d}\u{1f4bb} at work"),
+        ] {
+            assert_eq!(checked_title(given).as_deref(), Ok(kept));
+        }
+        for empty in ["", " \n", "\u{202e}", "\u{200b}\u{feff} "] {
+            assert_eq!(checked_title(empty).unwrap_err().code, Code::BadField, "{empty:?}");
+        }
+    }
 }

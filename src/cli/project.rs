@@ -61,11 +61,11 @@ pub(super) fn store_folder(env: &Env, directory: &Path) -> Option<PathBuf> {
     Some(config::data_dir(env)?.join("projects").join(format!("{name}-{digest}")))
 }
 
-/// The store of a project; in memory, with a warning, where nothing can be written.
+/// The store of a project; in memory, after a warning, where nothing can be written.
 ///
 /// # Errors
 /// One that a later version of the program wrote, or that is damaged.
-pub(super) fn store(folder: Option<&Path>) -> Result<Store, Failure> {
+pub(super) fn store(folder: Option<&Path>, warn: impl FnOnce(&str)) -> Result<Store, Failure> {
     let why = match folder.map(Store::in_folder) {
         Some(Ok(store)) => return Ok(store),
         Some(Err(error @ (StoreError::Newer(_) | StoreError::Damaged(_)))) => {
@@ -74,9 +74,9 @@ pub(super) fn store(folder: Option<&Path>) -> Result<Store, Failure> {
         Some(Err(error)) => error.to_string(),
         None => "there is no home directory".to_owned(),
     };
-    log::warn!(
+    warn(&format!(
         "sessions are kept in memory, and are gone with this process ({why}); OPENCODE_DATA_DIR \
          names a place for them"
-    );
+    ));
     Ok(Store::in_memory())
 }

@@ -241,7 +241,7 @@ fn in_process(
     for warning in &config.warnings {
         tell(warning);
     }
-    let store = project::store(project::store_folder(env, &directory).as_deref())?;
+    let store = project::store(project::store_folder(env, &directory).as_deref(), tell)?;
     let bounds = project::bounds(&config);
     let engine = Arc::new(project::engine(&config, env, directory)?);
     let sessions = Arc::new(Sessions::new(engine, store, bounds));

@@ -19,7 +19,7 @@ use crate::http::Server;
 use crate::id;
 use crate::os;
 use crate::session::Sessions;
-use crate::session::store::ServerLock;
+use crate::session::store::{ServerLock, StoreError};
 use crate::tool;
 
 /// Memory there must be for each connection that is taken: about twice what one takes that runs
@@ -63,7 +63,7 @@ fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
         None => matches!(env.get("OPENCODE_INSECURE"), Some("1" | "true")),
     };
     let folder = project::store_folder(env, &directory);
-    let store = project::store(folder.as_deref())?;
+    let store = project::store(folder.as_deref(), |text| log::warn!("{text}"))?;
     let mut lock = match folder {
         Some(folder) if store.kind() == "disk" => Some(claim(&folder, &directory)?),
         _ => None,
@@ -173,8 +173,9 @@ fn bind(config: &Config) -> Result<Server, Failure> {
 /// Holds the project for this server.
 fn claim(folder: &std::path::Path, directory: &std::path::Path) -> Result<ServerLock, Failure> {
     ServerLock::claim(folder).map_err(|error| {
-        let text = format!("{error} ({}): use it, or stop it first", directory.display());
-        Failure::new(Exit::Failed, text)
+        let next =
+            if matches!(error, StoreError::Served(_)) { ": use it, or stop it first" } else { "" };
+        Failure::new(Exit::Failed, format!("{error} ({}){next}", directory.display()))
     })
 }
 

@@ -158,7 +158,7 @@ fn with_source<T>(
     }
     let directory = project::directory(typed, env)?;
     let config = project::configure(&directory, env, ServerFlags::default())?;
-    let store = project::store(project::store_folder(env, &directory).as_deref())?;
+    let store = project::store(project::store_folder(env, &directory).as_deref(), tell)?;
     let engine = Arc::new(project::engine(&config, env, directory)?);
     let sessions = Sessions::new(engine, store, project::bounds(&config));
     let result = act(&Source::Here(&sessions));

@@ -130,7 +130,14 @@ impl<'a> Substitution<'a> {
                 "{{env:{name}}}: expected UTF-8 in the environment variable {name}"
             )));
         }
-        self.env.get(name).ok_or(Missing::Unset)
+        let value = self.env.get(name).ok_or(Missing::Unset)?;
+        // One variable may be named a thousand times.
+        self.budget = self.budget.checked_sub(value.len()).ok_or_else(|| {
+            Missing::Refused(format!(
+                "{{env:{name}}}: all files and variables together are larger than 8 MiB; use fewer"
+            ))
+        })?;
+        Ok(value)
     }
 
     fn contents(&mut self, written: &str, file: &ConfigFile) -> Result<String, String> {

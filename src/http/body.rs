@@ -168,6 +168,11 @@ impl Body {
         }
     }
 
+    /// The bytes that are still to come, where that is declared.
+    pub(super) fn declared(&self) -> Option<u64> {
+        self.decoder.declared()
+    }
+
     /// 413 where the declared length is over the limit already.
     pub(super) fn refusal(&self, limits: &Limits) -> Option<Problem> {
         let over = self.decoder.declared().is_some_and(|length| length > limits.body_bytes as u64);

@@ -91,6 +91,12 @@ impl Request<'_> {
         Some(value.split_once(';').map_or(value, |(media, _)| media).trim_ascii())
     }
 
+    /// Whether the body is longer than this, or does not tell how long it is.
+    #[must_use]
+    pub fn declares_more_than(&self, bytes: usize) -> bool {
+        self.body.declared().is_none_or(|length| length > bytes as u64)
+    }
+
     /// Reads the body, within its bounds of size and time; `100 Continue` goes out first where
     /// the client waits for it. A second call gives an empty body. After a failure the
     /// connection is closed behind the answer.

@@ -345,7 +345,9 @@ impl Sessions {
 
     /// Forgets a session; its turn is stopped first.
     pub fn delete(&self, session: &str) -> Result<(), Problem> {
-        self.store.head(session).map_err(|e| problem(e, session))?;
+        if let Err(error @ StoreError::Missing) = self.store.head(session) {
+            return Err(problem(error, session));
+        }
         // From here on no turn begins in it, so the one that runs is the last.
         self.lock().going.insert(session.to_owned());
         let deleted = self.delete_going(session);
@@ -357,9 +359,13 @@ impl Sessions {
         if let Some(cancel) = self.lock().newest_of(session) {
             cancel.cancel();
         }
-        let lease = self.store.acquire_within(session, DELETE_TIME);
-        let lease = lease.map_err(|e| problem(e, session))?;
-        self.store.delete(lease).map_err(|e| problem(e, session))
+        let deleted = match self.store.acquire_within(session, DELETE_TIME) {
+            Ok(lease) => self.store.delete(lease),
+            Err(error @ (StoreError::Busy | StoreError::Missing)) => Err(error),
+            // What cannot be read any more can still be thrown away.
+            Err(_) => self.store.discard(session),
+        };
+        deleted.map_err(|e| problem(e, session))
     }
 
     /// Starts a turn. Its events come through the subscription, whose first is `session` and

@@ -136,3 +136,17 @@ fn what_a_link_in_the_store_leads_to_is_neither_read_nor_written() {
         std::fs::write(&path, kept).unwrap();
     }
 }
+
+#[test]
+fn a_session_that_cannot_be_read_any_more_can_be_deleted() {
+    let server = World::new().serve();
+    let store = store(&server.world);
+    for (name, how) in DAMAGES {
+        let id = session_of(&server, "hello");
+        damage(&store.join(format!("sessions/{id}.log")), how);
+        let reply = server.ask("DELETE", &format!("/api/sessions/{id}"), None);
+        // A folder is nobody's session file: it is told, and left to the person.
+        let wanted = if name == "a folder" { 507 } else { 204 };
+        assert_eq!(reply.status, wanted, "{name}: {reply:?}");
+    }
+}

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::program::{Serving, World, await_that};
 use crate::socket::knock;
-use crate::wire::Reply;
+use crate::wire::{Client, Reply};
 
 const PASSWORD: &str = "correct horse";
 
@@ -246,4 +246,18 @@ fn no_log_has_password_or_cookie() {
     for secret in [PASSWORD, "near miss", &value] {
         assert!(!log.contains(secret), "{log}");
     }
+}
+
+#[test]
+fn what_a_stranger_sends_to_sign_in_is_small_and_says_so_itself() {
+    let server = world().serve();
+    let long = json!({ "password": "x".repeat(10_000) });
+    let reply = server.post("/api/login", &long);
+    assert_eq!((reply.status, reply.code().as_str()), (413, "body-too-large"));
+    let mut client = Client::connect(server.address);
+    client.send(
+        "POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Transfer-Encoding: chunked\r\n\r\n",
+    );
+    assert_eq!(client.reply().status, 413);
 }

@@ -144,3 +144,25 @@ fn what_has_no_end_costs_little() {
     let cost = most.saturating_sub(before);
     assert!(cost < 10 << 20, "{cost} bytes");
 }
+
+#[test]
+fn a_body_takes_little_more_than_its_bytes_whatever_is_in_it() {
+    let server = World::new().serve();
+    let before = resident(&server);
+    // Seven bytes of text are a node of some hundred bytes in a tree.
+    let nodes = vec!["{\"\":0}"; 1_000_000].join(",");
+    let body = format!("{{\"message\":7,\"a\":[{nodes}]}}");
+    let head = format!(
+        "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut client = Client::connect(server.address);
+    client.send(head + &body);
+    assert_eq!(client.reply().code(), "bad-field");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak = peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024;
+    let cost = peak.saturating_sub(before);
+    assert!(cost < 5 * body.len(), "{cost} bytes for {}", body.len());
+}

@@ -376,3 +376,17 @@ fn the_script_on_the_page_runs_as_printed() {
     let content = session["messages"][1]["content"].as_str().unwrap();
     assert!(!line.trim().is_empty() && content.starts_with(line.trim_end()), "{line:?}");
 }
+
+#[test]
+fn a_client_that_keeps_talking_hears_what_happens_meanwhile() {
+    let server = World::new().serve();
+    let mut ws = Ws::open(&server);
+    ws.say(&json!({ "type": "chat", "message": "hello" }));
+    for _ in 0..3000 {
+        ws.say(&json!({ "type": "ping" }));
+    }
+    let events: Vec<_> = (0..3000).map(|_| ws.hear()).collect();
+    let place = |kind: &str| events.iter().position(|event| event["type"] == kind);
+    let (first, last) = (place("session"), events.iter().rposition(|e| e["type"] == "pong"));
+    assert!(first.is_some() && first < last, "{first:?}, and the last pong at {last:?}");
+}

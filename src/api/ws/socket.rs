@@ -122,6 +122,8 @@ impl Socket {
 
     fn step(&mut self) -> Result<(), End> {
         let has_more = self.read()?;
+        // Answers to a client that keeps talking are no reason to hold back what happens.
+        self.web.get_mut().send().map_err(gone)?;
         self.tell();
         self.keep_alive()?;
         // Pongs that are due; the wire takes everything.

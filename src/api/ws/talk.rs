@@ -18,6 +18,8 @@ use crate::session::{ALL_SESSIONS, Closed, Follower, Next, Sessions, Started};
 
 /// Sessions that one socket may follow at once.
 const SUBSCRIPTIONS: usize = 64;
+/// Turns asked for by a name of the client's that have not told their end.
+const ASKED: usize = 256;
 /// Events of one session before another one's turn.
 const BURST: usize = 16;
 /// What a client may say.
@@ -133,6 +135,13 @@ impl Talk {
     }
 
     fn chat(&mut self, fields: &Fields, request: Option<&Value>) -> Result<(), Problem> {
+        if request.is_some() && self.asked.len() >= ASKED {
+            let detail = format!(
+                "{ASKED} turns of this socket have not told their `done` yet: read its events \
+                 first, or leave `requestId` out"
+            );
+            return Err(Problem::new(Code::AtCapacity, detail));
+        }
         let prompt = chat::prompt(fields, true)?;
         let known = prompt.session.as_ref().is_some_and(|id| self.place_of(id).is_some());
         if !known {
@@ -141,9 +150,6 @@ impl Talk {
         let Started { session_id, message_id, events } =
             self.sessions.start_with(prompt, Arc::clone(&self.waker))?;
         if let Some(request) = request {
-            if self.asked.len() >= SUBSCRIPTIONS {
-                self.asked.remove(0);
-            }
             let (session_id, request_id) = (session_id.clone(), request.clone());
             self.asked.push(Asked { session_id, message_id, request_id, turn: None });
         }

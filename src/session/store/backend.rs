@@ -50,6 +50,8 @@ pub(super) trait Backend: Send + Sync {
     fn unfinished(&self) -> Vec<String>;
     /// Forgets a session for good; its id stays taken.
     fn delete(&self, session: &str, writer: Box<dyn Writer>) -> Result<(), StoreError>;
+    /// The same for one that can no longer be read, and so not be leased.
+    fn discard(&self, session: &str) -> Result<(), StoreError>;
 }
 
 /// The right to append to one session's log.

@@ -75,7 +75,7 @@ impl Files {
         }
         let format = root.join("format");
         match small::read(&format) {
-            Ok(text) if text == FORMAT.as_bytes() => {}
+            Ok(text) if text.trim_ascii() == FORMAT.trim_ascii().as_bytes() => {}
             Ok(text) => return Err(other_format(&text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 replace(&format, FORMAT.as_bytes(), true)?;
@@ -290,6 +290,23 @@ impl Backend for Files {
     }
 
     fn delete(&self, session: &str, writer: Box<dyn Writer>) -> Result<(), StoreError> {
+        self.remove(session)?;
+        writer.release();
+        Ok(())
+    }
+
+    fn discard(&self, session: &str) -> Result<(), StoreError> {
+        let running = self.running(session);
+        let _lock = lock_file(&running)?;
+        self.remove(session)?;
+        fs::remove_file(running)?;
+        Ok(())
+    }
+}
+
+impl Files {
+    /// Leaves a tombstone in the place of a session's files.
+    fn remove(&self, session: &str) -> Result<(), StoreError> {
         let tombstone = self.root.join("deleted").join(session);
         small::open_with(OpenOptions::new().write(true).create(true), &tombstone)?;
         sync_folder(&self.root.join("deleted"))?;
@@ -299,7 +316,6 @@ impl Backend for Files {
                 _ => {}
             }
         }
-        writer.release();
         *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }

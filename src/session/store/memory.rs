@@ -154,6 +154,11 @@ impl Backend for Memory {
         state.deleted.insert(session.to_owned());
         Ok(())
     }
+
+    fn discard(&self, session: &str) -> Result<(), StoreError> {
+        let writer = self.lease(session)?;
+        self.delete(session, writer)
+    }
 }
 
 struct MemoryWriter {

@@ -573,6 +573,17 @@ impl Store {
         deleted
     }
 
+    /// Forgets a session for good that can no longer be read.
+    pub fn discard(&self, session: &str) -> Result<(), StoreError> {
+        self.shared.backend.discard(session)?;
+        let hub = self.shared.lock().hubs.remove(session);
+        if let Some(hub) = hub {
+            hub.close();
+        }
+        self.tell_deleted(session);
+        Ok(())
+    }
+
     /// Sessions whose turn never ended because its process died.
     #[must_use]
     pub fn unfinished(&self) -> Vec<String> {
