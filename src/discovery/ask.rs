@@ -1,12 +1,13 @@
 //! The client's side: who is there, and where is a name.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use simple_dns::{Packet, Question, TYPE};
 
 use super::cache::{Cache, Found, question};
-use super::net::{self, Group, Interface};
+use super::net::{self, Changes, Group, Interface};
 use super::packet::{self, name};
 use super::records::OPENCODE;
 use crate::cancel::Cancel;
@@ -18,6 +19,9 @@ const LOOK_TIME: Duration = Duration::from_secs(3);
 const SETTLE: Duration = Duration::from_millis(250);
 /// The wait before the question is put again; each further one is twice as long.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long a network is awaited that may be coming up: Linux says so about a second after the
+/// cable is in.
+const COMING: Duration = Duration::from_millis(1500);
 /// What is known and told with a question, so that its packet stays below an Ethernet frame.
 const KNOWN: usize = 24;
 /// Questions of one packet.
@@ -119,7 +123,7 @@ fn ask(
     let waker = Arc::new(Waker::new().map_err(refused)?);
     let hook = waker.clone();
     let _guard = cancel.on_cancel(move || hook.wake()).map_err(|_| AskError::Cancelled)?;
-    let links = links()?;
+    let links = links_soon(&waker, time.min(COMING))?;
     let mut cache = Cache::default();
     let (mut end, mut settling) = (Instant::now() + time, false);
     let (mut again, mut wait) = (Instant::now(), AGAIN);
@@ -141,7 +145,7 @@ fn ask(
             put(&links, &open, &Cache::default());
             asked.extend(open);
         }
-        let fds: Vec<_> = links.iter().map(|(_, group)| std::os::fd::AsFd::as_fd(group)).collect();
+        let fds: Vec<_> = links.iter().map(|(_, group)| group.as_fd()).collect();
         let pause = end.min(again).saturating_duration_since(now) + Duration::from_millis(1);
         let Some(ready) = wait_many(&waker, &fds, pause).map_err(refused)? else {
             return Err(AskError::Cancelled);
@@ -157,6 +161,25 @@ fn ask(
 
 fn same(a: &Question<'_>, b: &Question<'_>) -> bool {
     a.qname == b.qname && a.qtype == b.qtype
+}
+
+/// What [`links`] gives, within a time in which a network may come up.
+fn links_soon(waker: &Waker, time: Duration) -> Result<Vec<(Interface, Group)>, AskError> {
+    let end = Instant::now() + time;
+    let changes = Changes::watch();
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match (links(), &changes) {
+            (Err(AskError::NoNetwork), Ok(changes)) if !left.is_zero() => {
+                match wait_many(waker, &[changes.as_fd()], left) {
+                    Ok(None) => return Err(AskError::Cancelled),
+                    Ok(Some(_)) => changes.clear(),
+                    Err(error) => return Err(AskError::Refused(error.to_string())),
+                }
+            }
+            (links, _) => return links,
+        }
+    }
 }
 
 /// Everything that can be asked: from the group's port, where everybody hears the answer, and from
