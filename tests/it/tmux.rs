@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use rustix::process::{Pid, Signal};
+
 use crate::program::{World, is_alive};
 use crate::wire::PATIENCE;
 
@@ -13,6 +15,8 @@ const PROMPT: &str = "shell>";
 /// One terminal; it ends when it is dropped.
 pub(crate) struct Tmux {
     socket: PathBuf,
+    /// The server's process, which outlives its socket: a world may be gone before its terminal.
+    server: Option<Pid>,
 }
 
 impl Tmux {
@@ -26,7 +30,7 @@ impl Tmux {
         }
         let name = format!("tmux-{:08x}", opencode::id::random() as u32);
         let socket = world.home.path().join(name);
-        let this = Self { socket };
+        let mut this = Self { socket, server: None };
         let mut shell = String::from("exec env -i");
         let path = std::env::var("PATH").unwrap_or_default();
         let home = world.home.path().to_str().unwrap().to_owned();
@@ -46,6 +50,8 @@ impl Tmux {
         let folder = world.project.path().to_str().unwrap();
         let new = ["new-session", "-d", "-x", &width, "-y", &height, "-c", folder, &shell];
         this.tmux(&new);
+        let pid = this.tmux(&["display-message", "-p", "#{pid}"]).trim().parse().unwrap();
+        this.server = Pid::from_raw(pid);
         this.await_text(PROMPT);
         Some(this)
     }
@@ -183,6 +189,9 @@ impl Drop for Tmux {
                 eprintln!("the screen:\n{}", String::from_utf8_lossy(&output.stdout));
             }
         }
-        let _ = Command::new("tmux").arg("-S").arg(&self.socket).arg("kill-server").output();
+        // It hangs up on what runs in it.
+        if let Some(server) = self.server {
+            let _ = rustix::process::kill_process(server, Signal::TERM);
+        }
     }
 }

@@ -88,7 +88,7 @@ for (const size of [DESKTOP, PHONE]) {
 			const removed = page.locator('.diff tr.removed').first();
 			assert.deepEqual(await removed.locator('td').allInnerTexts(), ['11', '', '−', '        value, stamp = self.items[key]']);
 			await page.page.waitForFunction(() => document.activeElement.matches('.permission'));
-			await page.page.keyboard.press('y');
+			await page.answers('y');
 			await page.ended(2);
 			assert.equal(await question.count(), 0);
 			const bash = page.locator('.tool', { hasText: 'bash' });
@@ -163,7 +163,7 @@ test('a draft keeps the focus when a question comes', async t => {
 	await page.page.keyboard.press('Alt+y');
 	await page.page.waitForFunction(() => document.activeElement.matches('.permission'));
 	await page.page.waitForTimeout(350);
-	await page.page.keyboard.press('n');
+	await page.answers('n');
 	await page.ended();
 	home.assertQuiet();
 });

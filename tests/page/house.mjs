@@ -192,6 +192,15 @@ class Page {
 		return this.state().filter({ hasText: words }).waitFor();
 	}
 
+	// Presses a key until the question takes it, which is deaf for its first moment.
+	async answers(key) {
+		const question = this.locator('.permission:not(.answered)');
+		while (await question.count()) {
+			await this.page.keyboard.press(key);
+			await question.waitFor({ state: 'detached', timeout: 100 }).catch(() => {});
+		}
+	}
+
 	async assertAccessible(where) {
 		await this.page.evaluate(axe);
 		const { violations } = await this.page.evaluate(rules => window.axe.run(document, { runOnly: rules }), RULES);
