@@ -4,6 +4,7 @@
 //! lock is never held while anything waits on a network, a disk or a child process. This room
 //! does not know HTTP: a server, a script and a terminal ask it the same way.
 
+mod doorway;
 mod follow;
 mod history;
 mod hub;
@@ -28,6 +29,7 @@ use crate::id::{self, Ids};
 use crate::message::{Message, Usage};
 use crate::meter::Exposition;
 use crate::os::Waker;
+use crate::session::doorway::Doorway;
 use crate::session::meter::Meter;
 use crate::session::permission::{Asker, Desk};
 use crate::session::store::{Head, Lease, Store, StoreError};
@@ -75,6 +77,8 @@ struct Board {
     turns: Mutex<Turns>,
     /// Nothing runs or is about to.
     emptied: Condvar,
+    /// Turns go through it as they begin.
+    door: Doorway,
 }
 
 /// What runs now.
@@ -402,7 +406,9 @@ impl Sessions {
 
         self.reserve(prompt.session.as_deref())?;
         let is_new = known.is_none();
+        let inside = self.turns.door.enter();
         let prepared = self.prepare(&prompt, known, follow);
+        drop(inside);
         let (session_id, lease, events) = match prepared {
             Ok(prepared) => prepared,
             Err(problem) => {

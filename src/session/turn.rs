@@ -14,6 +14,7 @@ use crate::event::Body;
 use crate::id;
 use crate::message::{FinishReason, Time, Usage, whole_ms};
 use crate::os;
+use crate::session::doorway::Doorway;
 use crate::session::meter::{Meter, TurnMeter};
 use crate::session::permission::Asker;
 use crate::session::store::{Head, Lease, Store, StoreError};
@@ -54,7 +55,7 @@ impl Turn {
             let lease = inner.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(lease) = lease else { return };
             let (session_id, message_id) = (self.session_id.clone(), self.message_id.clone());
-            self.run(lease);
+            self.run(lease, &turns.door);
             turns.end(&session_id, &message_id);
         };
         let builder = std::thread::Builder::new().name(name).stack_size(STACK_BYTES);
@@ -65,10 +66,10 @@ impl Turn {
         })
     }
 
-    fn run(&self, mut lease: Lease) {
+    fn run(&self, mut lease: Lease, door: &Doorway) {
         let begun = Instant::now();
         let mut meter = self.meter.turn();
-        let answered = catch_unwind(AssertUnwindSafe(|| self.answer(&mut lease, &mut meter)));
+        let answered = catch_unwind(AssertUnwindSafe(|| self.answer(&mut lease, &mut meter, door)));
         let outcome = answered.unwrap_or_else(|_| {
             let detail = "the turn failed by a bug in the server; its log has the place";
             Outcome::failed(Problem::new(Code::Internal, detail), Usage::default())
@@ -120,8 +121,11 @@ impl Turn {
         self.asker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, lease: &mut Lease, meter: &mut TurnMeter<'_>) -> Outcome {
-        match self.begin(lease, meter) {
+    fn answer(&self, lease: &mut Lease, meter: &mut TurnMeter<'_>, door: &Doorway) -> Outcome {
+        let inside = door.enter();
+        let begun = self.begin(lease, meter);
+        drop(inside);
+        match begun {
             Ok(past) => {
                 let mut emit = |body| {
                     meter.see(&body);

@@ -131,7 +131,7 @@ class House {
 }
 
 // What Chromium itself says of a server that is gone, and of a 401 before one has signed in.
-const ALLOWED = /^Failed to load resource: (?:net::ERR_(?:CONNECTION|EMPTY|SOCKET|NETWORK|INVALID_HTTP|INCOMPLETE)|the server responded with a status of 401)|^WebSocket connection to .* failed/;
+const ALLOWED = /^Failed to load resource: (?:net::ERR_(?:CONNECTION|EMPTY|SOCKET|NETWORK|INTERNET|INVALID_HTTP|INCOMPLETE)|the server responded with a status of 401)|^WebSocket connection to .* failed/;
 
 class Page {
 	complaints = [];

@@ -337,7 +337,8 @@ async function linkChanged(state) {
 		await signIn();
 		link.tryNow();
 	} else if (state === 'online') {
-		await online();
+		// One that went again meanwhile starts over when it is back.
+		await online().catch(error => error.status && status.notice(error.message, 'err'));
 	}
 }
 
