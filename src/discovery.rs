@@ -1,7 +1,7 @@
 //! Servers on the local network, by multicast DNS (RFC 6762) and its service discovery (RFC 6763).
 //!
 //! Both ways: a server announces itself until it stops, and a client asks who is there. Reading
-//! order: [`packet`], [`records`] (what a server has to tell), `link` and `answers` (when it tells
+//! order: `packet`, `records` (what a server has to tell), `link` and `answers` (when it tells
 //! it), `announcer` (the thread that does), `cache` and `ask` (the client's side), `net` under all
 //! of them. What decides knows no socket and no clock: packets and the time come in, packets go
 //! out. `docs/decisions/0002` says what of simple-mdns is used here, and why not more.
