@@ -15,6 +15,7 @@ use crate::api::cookie::Cookies;
 use crate::api::forwarded::Client;
 use crate::config::Credentials;
 use crate::error::{Code, Problem};
+use crate::http::network;
 
 /// Wrong passwords that an address may send within [`WINDOW`].
 const ATTEMPTS: u32 = 10;
@@ -158,15 +159,13 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Who is counted together: an IPv4 address, the /64 that one IPv6 subscriber has, or this machine
-/// by whichever of its loopback addresses.
+/// Who is counted together: what counts as one address, or this machine by whichever of its
+/// loopback addresses.
 fn block_of(client: Client) -> Client {
     match client {
         Client::At(ip) if ip.is_loopback() => Client::At(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        Client::At(IpAddr::V6(v6)) => {
-            Client::At(IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()))
-        }
-        Client::At(_) | Client::Unknown => client,
+        Client::At(ip) => Client::At(network(ip)),
+        Client::Unknown => client,
     }
 }
 

@@ -165,8 +165,9 @@ impl Open {
     }
 }
 
-/// What counts as one address: of IPv6 the network, in which one machine may take any.
-fn network(ip: IpAddr) -> IpAddr {
+/// What counts as one address: of IPv6 the /64 network, in which one subscriber may take any.
+#[must_use]
+pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => {
             IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)))

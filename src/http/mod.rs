@@ -25,6 +25,7 @@ use crate::error::Problem;
 
 pub use events::EventStream;
 pub use head::Version;
+pub use links::network;
 pub use request::{Request, Upgraded};
 pub use response::Response;
 pub use server::{Running, Server, Traffic};
