@@ -1,6 +1,5 @@
 //! What commands and clients leave behind: nothing.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use serde_json::json;
 
 use crate::model::Model;
 use crate::program::{Serving, World, await_that, is_alive};
+use crate::taken::{children, descriptors, resident, thread_names, threads};
 use crate::wire::Client;
 
 /// Three sleepers: in the group, in a session of its own, and in the foreground. Each says who it
@@ -57,25 +57,6 @@ fn after_a_kill_of_the_server_the_shell_dies_with_it_and_strays_at_the_next_star
     assert_eq!((&part["status"], &part["isError"]), (&json!("error"), &json!(true)), "{part}");
 }
 
-/// The threads of a process, by name.
-fn threads(pid: u32) -> BTreeSet<String> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    tasks
-        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
-        .map(|name| name.trim().to_owned())
-        .collect()
-}
-
-/// The children of all threads of a process.
-fn children(pid: u32) -> String {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok()).collect()
-}
-
-fn descriptors(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
 /// Opens a stream, hears its first event, and is gone.
 fn abandon(address: SocketAddr, request: &str) {
     let mut client = Client::connect(address);
@@ -107,18 +88,11 @@ fn a_thousand_abandoned_streams_leave_threads_and_descriptors_where_they_were() 
     });
     await_that("all are gone", is_idle);
     await_that("no thread of a turn is left", || {
-        !threads(pid).iter().any(|name| name.starts_with("turn-"))
+        !thread_names(pid).iter().any(|name| name.starts_with("turn-"))
     });
     // Each session in use keeps its hub for a minute, which has no descriptor.
     await_that("descriptors are given back", || descriptors(pid) <= before + 2);
     assert_eq!(children(pid), "", "no command is left");
-}
-
-/// Kilobytes of a process that are resident.
-fn memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    resident.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]
@@ -147,28 +121,26 @@ fn a_thousand_streams_abandoned_at_once_leave_memory_where_it_was() {
             client
         };
         let streams: Vec<_> = streams.into_iter().map(hear).collect();
-        let held = memory(pid);
+        let held = resident(pid);
         drop(streams);
         await_that("all are gone", || {
             let status = server.get("/api/status");
             status["activeTurns"] == 0 && status["connections"] == 1
         });
         await_that("the last turn's thread is gone", || {
-            !threads(pid).iter().any(|name| name.starts_with("turn-"))
+            !thread_names(pid).iter().any(|name| name.starts_with("turn-"))
         });
-        (held, memory(pid))
+        (held, resident(pid))
     };
     let first = round();
     let later = [round(), round()];
-    println!("resident with {STREAMS} streams and after them: {first:?} KB, then {later:?}");
+    println!("resident with {STREAMS} streams and after them: {first:?} bytes, then {later:?}");
     for (held, left) in later {
         // 3 KB that each stream left behind would be seen.
-        assert!(held < first.0 + 3000, "{first:?} {later:?}");
-        assert!(left < first.1 + 3000, "{first:?} {later:?}");
+        assert!(held < first.0 + 3000 * 1024, "{first:?} {later:?}");
+        assert!(left < first.1 + 3000 * 1024, "{first:?} {later:?}");
     }
-    await_that("threads that wait for a connection leave", || {
-        std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count() < 10
-    });
+    await_that("threads that wait for a connection leave", || threads(pid) < 10);
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod slow_readers;
 mod socket;
 mod standard_streams;
 mod stopping;
+mod taken;
 mod tiny_http_evidence;
 mod tls_proxy;
 mod tmux;

@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::program::{Serving, World, await_that};
+use crate::taken::resident;
 
 /// The folder of the only project that a home has sessions of.
 fn store(world: &World) -> PathBuf {
@@ -225,23 +226,17 @@ fn ten_thousand_stored_sessions_cost_a_start_nothing() {
 fn memory_follows_the_sessions_in_use() {
     let server = World::new().serve();
     let pid = server.child.id();
-    let resident = || -> u64 {
-        let status =
-            std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"));
-        let line = status.unwrap().lines().find(|l| l.starts_with("VmRSS")).unwrap().to_owned();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
     let message = "m".repeat(100_000);
     let ask = |message: &str| server.post("/api/chat", &json!({ "message": message })).status;
     for _ in 0..10 {
         assert_eq!(ask(&message), 200);
     }
-    let few = resident();
+    let few = resident(pid);
     for _ in 0..300 {
         assert_eq!(ask(&message), 200);
     }
     // 30 MB of messages more are stored; the last used sessions hold theirs for a minute.
-    await_that("the others are let go", || resident() < few + 24_000);
+    await_that("the others are let go", || resident(pid) < few + 24_000 * 1024);
     let listed: Vec<Value> = serde_json::from_value(server.get("/api/sessions")).unwrap();
     assert_eq!(listed.len(), 310);
 }

@@ -7,6 +7,7 @@ use opencode::os::raise_descriptor_limit;
 use serde_json::json;
 
 use crate::program::{Serving, World, await_that};
+use crate::taken::{peak, resident, threads};
 use crate::wire::Client;
 
 /// Addresses of this machine; the server sees as many clients.
@@ -34,29 +35,18 @@ fn assert_goes_on(server: &Serving, stream: &mut Client) {
     }
 }
 
-fn threads(server: &Serving) -> usize {
-    std::fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap().count()
-}
-
-/// Resident memory in bytes.
-fn resident(server: &Serving) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
-}
-
 /// Two times the same: what the first one takes of memory, its own allocator included, serves the
 /// second one.
 fn twice(server: &Serving, stream: &mut Client, mut round: impl FnMut(&mut Client)) {
-    let threads_before = threads(server);
+    let threads_before = threads(server.child.id());
     let mut rounds = || {
         round(stream);
         assert_goes_on(server, stream);
         await_that("the connections are gone", || {
             server.get("/api/status")["connections"].as_u64().is_some_and(|count| count <= 2)
         });
-        await_that("their threads are gone", || threads(server) <= threads_before + 1);
-        resident(server)
+        await_that("their threads are gone", || threads(server.child.id()) <= threads_before + 1);
+        resident(server.child.id())
     };
     let (first, second) = (rounds(), rounds());
     // A thousand connections that left something would double it.
@@ -116,7 +106,7 @@ fn five_thousand_connections_at_once_leave_room_for_who_asks() {
 #[test]
 fn what_has_no_end_costs_little() {
     let server = World::new().serve();
-    let before = resident(&server);
+    let before = resident(server.child.id());
     let json = "Host: localhost\r\nContent-Type: application/json\r\n";
     let endless = [
         ("GET /healthz HTTP/1.1\r\nX-Endless: ".to_owned(), "x".repeat(65536), 431),
@@ -137,7 +127,7 @@ fn what_has_no_end_costs_little() {
         client.send(head);
         // Up to 64 MiB, unless the server has heard enough.
         let sent = (0..1024).take_while(|_| client.stream().write_all(piece.as_bytes()).is_ok());
-        sent.for_each(|_| most = most.max(resident(&server)));
+        sent.for_each(|_| most = most.max(resident(server.child.id())));
         assert_eq!(client.head().status, status);
         assert_eq!(server.ask("GET", "/healthz", None).status, 200);
     }
@@ -148,7 +138,7 @@ fn what_has_no_end_costs_little() {
 #[test]
 fn a_body_takes_little_more_than_its_bytes_whatever_is_in_it() {
     let server = World::new().serve();
-    let before = resident(&server);
+    let before = resident(server.child.id());
     // Seven bytes of text are a node of some hundred bytes in a tree.
     let nodes = vec!["{\"\":0}"; 1_000_000].join(",");
     let body = format!("{{\"message\":7,\"a\":[{nodes}]}}");
@@ -160,9 +150,7 @@ fn a_body_takes_little_more_than_its_bytes_whatever_is_in_it() {
     let mut client = Client::connect(server.address);
     client.send(head + &body);
     assert_eq!(client.reply().code(), "bad-field");
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak = peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024;
+    let peak = peak(server.child.id());
     let cost = peak.saturating_sub(before);
     assert!(cost < 5 * body.len(), "{cost} bytes for {}", body.len());
 }

@@ -9,8 +9,11 @@ mod backend;
 mod backwards;
 mod changes;
 mod entry;
+mod error;
 mod files;
 mod follow;
+mod head;
+mod lease;
 mod memory;
 mod record;
 mod small;
@@ -19,213 +22,26 @@ mod tend;
 mod seam_tests;
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
-use serde::{Deserialize, Serialize};
 
-use crate::event::{Body, Event, EventId, Keep};
-use crate::message::Usage;
-use crate::session::hub::{FOLLOWERS, Hub, weight};
-use backend::{Backend, Events, Turns, Writer};
+use crate::event::{Body, EventId};
+use crate::session::hub::Hub;
+use backend::{Backend, Events, Turns};
 use files::Files;
+use lease::Active;
 use memory::Memory;
 
 pub use changes::ALL_SESSIONS;
+pub use error::StoreError;
 pub use files::ServerLock;
 pub use follow::{Follower, Next};
-
-/// Text that waits to be stored is at most about this long; more is stored at once.
-const PENDING_BYTES: usize = 64 * 1024;
-/// And at most so many events, fewer than the hub's ring holds.
-const PENDING_EVENTS: usize = 1024;
-
-/// What a list of sessions shows of one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Head {
-    /// Sorts by creation.
-    pub id: String,
-    /// The first line of its first message, until somebody names it.
-    pub title: String,
-    /// Milliseconds since 1970 of the last change.
-    pub updated_ms: u64,
-    /// The agent it was asked to use, if any.
-    pub agent: Option<String>,
-    /// The model it was asked to use, if any.
-    pub model: Option<String>,
-    /// Messages of both sides.
-    pub message_count: u64,
-    /// All its turns together.
-    pub usage: Usage,
-    /// What a person allowed for good in it, a tool and a pattern each; `None` where the log has
-    /// to be asked.
-    #[serde(default)]
-    pub always: Option<Vec<(String, String)>>,
-}
-
-impl Head {
-    /// The head of a session without messages.
-    #[must_use]
-    pub fn new(id: String, title: String) -> Self {
-        let updated_ms = crate::id::time_ms(&id).unwrap_or_default();
-        Self {
-            id,
-            title,
-            updated_ms,
-            agent: None,
-            model: None,
-            message_count: 0,
-            usage: Usage::default(),
-            always: Some(Vec::new()),
-        }
-    }
-
-    /// The head with the name that a person gave it, and when.
-    fn named(mut self, name: Option<(String, u64)>) -> Self {
-        if let Some((title, when)) = name {
-            self.title = title;
-            self.updated_ms = self.updated_ms.max(when);
-        }
-        self
-    }
-}
-
-/// Why the store did not do it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// No session has this id.
-    #[error("no session has this id")]
-    Missing,
-    /// The id is taken, perhaps by a session that was deleted.
-    #[error("the session exists already")]
-    Exists,
-    /// A turn runs in the session.
-    #[error("a turn runs in the session")]
-    Busy,
-    /// As many follow the session as may.
-    #[error("{FOLLOWERS} clients follow this session, which is the limit")]
-    Crowded,
-    /// Another server has the project; its address.
-    #[error("a server of this project is running already at {0}")]
-    Served(String),
-    /// Written by a later version of the program.
-    #[error(
-        "the sessions are of version {0}, which is newer than this program reads; use the program that wrote them"
-    )]
-    Newer(String),
-    /// More than a record may hold, in bytes.
-    #[error("an event of {0} bytes is more than can be stored")]
-    TooLarge(usize),
-    /// What is stored is not what was written.
-    #[error("what is stored is damaged: {0}")]
-    Damaged(String),
-    /// The disk is full.
-    #[error("the disk is full: nothing more can be stored; make room and ask again")]
-    Full,
-    /// The system refused.
-    #[error("the sessions cannot be read or written: {0}")]
-    Io(String),
-}
-
-impl StoreError {
-    fn damaged(error: &serde_json::Error) -> Self {
-        Self::Damaged(error.to_string())
-    }
-}
-
-impl From<io::Error> for StoreError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Io(error.to_string()),
-        }
-    }
-}
-
-/// The right to append to one session. One turn holds it at a time.
-#[derive(Debug)]
-pub struct Lease {
-    active: Arc<Active>,
-    fence: u64,
-    next: u64,
-    unfinished: bool,
-}
-
-impl Lease {
-    /// Whether the turn before never ended: its `error` and `done` are to be appended first.
-    #[must_use]
-    pub fn is_unfinished(&self) -> bool {
-        self.unfinished
-    }
-
-    /// The session it is for.
-    #[must_use]
-    pub fn session(&self) -> &str {
-        &self.active.session
-    }
-
-    fn stamp(&mut self, bodies: Vec<Body>) -> Vec<Arc<Event>> {
-        let stamped = bodies.into_iter().map(|body| {
-            let id = self.fence << 32 | self.next;
-            self.next += 1;
-            Arc::new(Event { id, keep: body.keep(), body })
-        });
-        stamped.collect()
-    }
-}
-
-/// A session in which a turn of this process runs.
-struct Active {
-    session: String,
-    hub: Arc<Hub>,
-    /// Protects the log's writer: held while it writes, by the turn, and about once a second by
-    /// the store's own thread. No other session waits for it.
-    log: Mutex<Log>,
-}
-
-struct Log {
-    /// `None` once the lease is given back.
-    writer: Option<Box<dyn Writer>>,
-    pending: Vec<Arc<Event>>,
-    pending_bytes: usize,
-    since: Instant,
-}
-
-impl std::fmt::Debug for Active {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Active").field("session", &self.session).finish_non_exhaustive()
-    }
-}
-
-impl Active {
-    /// Stores what was told ahead.
-    fn flush(&self) -> Result<(), StoreError> {
-        lock(&self.log).flush(&[], false)
-    }
-}
-
-impl Log {
-    /// Stores what was told ahead and these events after it: all or none.
-    fn flush(&mut self, events: &[Arc<Event>], sync: bool) -> Result<(), StoreError> {
-        let Some(writer) = &mut self.writer else { return Err(StoreError::Missing) };
-        let before = self.pending.len();
-        self.pending.extend_from_slice(events);
-        let stored = writer.append(&self.pending, sync);
-        match stored {
-            Ok(()) => {
-                self.pending.clear();
-                self.pending_bytes = 0;
-            }
-            Err(_) => self.pending.truncate(before),
-        }
-        stored
-    }
-}
+pub use head::Head;
+pub use lease::Lease;
 
 /// All sessions of a project.
 pub struct Store {
@@ -428,20 +244,11 @@ impl Store {
             }
             other => other?,
         };
-        let fence = writer.fence();
-        let unfinished = writer.is_unfinished();
         let hub = self.shared.hub(session, writer.last_id());
-        let log = Log {
-            writer: Some(writer),
-            pending: Vec::new(),
-            pending_bytes: 0,
-            since: Instant::now(),
-        };
-        let active = Active { session: session.to_owned(), hub, log: Mutex::new(log) };
-        let active = Arc::new(active);
-        self.shared.lock().active.insert(session.to_owned(), Arc::clone(&active));
+        let lease = Lease::new(session, hub, writer);
+        self.shared.lock().active.insert(session.to_owned(), Arc::clone(&lease.active));
         self.wake();
-        Ok(Lease { active, fence, next: 1, unfinished })
+        Ok(lease)
     }
 
     /// Takes the right to append as soon as nobody in this process has it, waiting at most for
@@ -473,31 +280,7 @@ impl Store {
     /// # Errors
     /// What could not be stored is not told either.
     pub fn append(&self, lease: &mut Lease, bodies: Vec<Body>) -> Result<(), StoreError> {
-        let first = lease.next;
-        let events = lease.stamp(bodies);
-        let mut log = lock(&lease.active.log);
-        let durable = events.iter().any(|event| event.keep == Keep::Durable);
-        if durable {
-            if let Err(error) = log.flush(&events, true) {
-                drop(log);
-                // They were never told, so their ids are free.
-                lease.next = first;
-                return Err(error);
-            }
-        } else {
-            if log.pending.is_empty() {
-                log.since = Instant::now();
-            }
-            let history = events.iter().filter(|event| event.body.is_history());
-            for event in history {
-                log.pending_bytes += weight(&event.body);
-                log.pending.push(Arc::clone(event));
-            }
-            if log.pending_bytes > PENDING_BYTES || log.pending.len() > PENDING_EVENTS {
-                log.flush(&[], false)?;
-            }
-        }
-        drop(log);
+        let events = lease.keep(bodies)?;
         lease.active.hub.publish(&events);
         if events.iter().any(|event| matches!(event.body, Body::Session { .. })) {
             self.tell_changed(&lease.active.session);
@@ -526,10 +309,7 @@ impl Store {
     pub fn release(&self, mut lease: Lease, bodies: Vec<Body>) -> Result<(), StoreError> {
         let events = lease.stamp(bodies);
         let active = &lease.active;
-        let mut log = lock(&active.log);
-        let stored = log.flush(&events, true);
-        let writer = log.writer.take();
-        drop(log);
+        let (stored, writer) = active.finish(&events);
         // Who hears the last event may ask again at once, and finds the session idle.
         {
             let mut in_use = self.shared.lock();
@@ -554,8 +334,7 @@ impl Store {
     pub fn delete(&self, mut lease: Lease) -> Result<(), StoreError> {
         let session = lease.active.session.clone();
         let event = lease.stamp(vec![Body::SessionDeleted { session_id: session.clone() }]);
-        let writer = lock(&lease.active.log).writer.take();
-        let Some(writer) = writer else { return Err(StoreError::Missing) };
+        let Some(writer) = lease.active.take_writer() else { return Err(StoreError::Missing) };
         let deleted = self.shared.backend.delete(&session, writer);
         let hub = {
             let mut in_use = self.shared.lock();

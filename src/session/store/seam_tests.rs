@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::event::Body;
+use crate::event::{Body, Event};
 use crate::id::Ids;
-use crate::message::FinishReason;
+use crate::message::{FinishReason, Usage};
 
 const LONG: Duration = Duration::from_secs(20);
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
-use super::{InUse, Shared, lock};
+use super::{InUse, Shared};
 use crate::session::hub::Hub;
 
 /// Text that was told is stored within about this time.
@@ -42,12 +42,7 @@ impl Shared {
     fn flush_old(&self) {
         let active: Vec<_> = self.lock().active.values().cloned().collect();
         for active in active {
-            let mut log = lock(&active.log);
-            if log.writer.is_some()
-                && !log.pending.is_empty()
-                && log.since.elapsed() >= FLUSH_TIME / 2
-                && let Err(error) = log.flush(&[], false)
-            {
+            if let Err(error) = active.flush_older(FLUSH_TIME / 2) {
                 // The turn meets the same failure with its next event that has to be stored.
                 log::warn!("text of a running turn cannot be stored: {error}");
             }
