@@ -1,4 +1,4 @@
-//! Help, manual page, completions and README name the same commands and flags: those of the table.
+//! Help, manual page, completions and documents name the same commands and flags: those of the table.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +7,7 @@ use crate::cli::flags::{COMMANDS, Command};
 use crate::cli::{help, man};
 
 const README: &str = include_str!("../../README.md");
+const DOCUMENT: &str = include_str!("../../docs/commands.md");
 
 /// The flags that a text names, wherever in it.
 fn named_in(text: &str) -> BTreeSet<String> {
@@ -83,8 +84,8 @@ fn completions_name_them() {
 }
 
 #[test]
-fn the_readme_names_them() {
-    let table = between(README, "| command | flags, beside `--help` |\n| --- | --- |\n", "\n\n");
+fn the_documents_name_them() {
+    let table = between(DOCUMENT, "| command | flags, beside `--help` |\n| --- | --- |\n", "\n\n");
     let mut told = BTreeSet::new();
     for row in table.lines() {
         let (commands, flags) = row.trim_start_matches("| ").split_once(" | ").unwrap();

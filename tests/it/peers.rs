@@ -38,6 +38,22 @@ pub(crate) fn has_curl() -> bool {
     is_there
 }
 
+/// The options with which this machine's Node.js has the `WebSocket` of browsers, if it can: behind
+/// a flag since 20, without one since 22.
+pub(crate) fn node_with_websocket() -> Option<&'static str> {
+    let has_socket = |options: &&str| {
+        let probe = "process.exit(typeof WebSocket === 'function' ? 0 : 1)";
+        let mut node = Command::new("node");
+        node.args(["-e", probe]).env("NODE_OPTIONS", options).stderr(Stdio::null());
+        node.status().is_ok_and(|status| status.success())
+    };
+    let found = ["", "--experimental-websocket --no-warnings"].into_iter().find(has_socket);
+    if found.is_none() {
+        leave_out("there is no node with a WebSocket");
+    }
+    found
+}
+
 /// A running program that announced its address on standard output.
 struct Peer {
     child: Child,

@@ -344,23 +344,12 @@ console.log(data.content);
 fn the_script_on_the_page_runs_as_printed() {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
-    // Node has had the browser's WebSocket behind a flag since 20, without one since 22.
-    let has_socket = |flags: &[&str]| {
-        let probe = "process.exit(typeof WebSocket === 'function' ? 0 : 1)";
-        let node =
-            Command::new("node").args(flags).args(["-e", probe]).stderr(Stdio::null()).status();
-        node.is_ok_and(|status| status.success())
-    };
-    let Some(flags) = [&[][..], &["--experimental-websocket"]].into_iter().find(|f| has_socket(f))
-    else {
-        eprintln!("skipped: there is no node with a WebSocket here");
-        return;
-    };
+    let Some(options) = crate::peers::node_with_websocket() else { return };
     let server = World::new().serve();
     let script = PAGE.replace("4096", &server.address.port().to_string());
     let mut node = Command::new("node")
-        .args(flags)
         .args(["-e", &script])
+        .env("NODE_OPTIONS", options)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -175,10 +175,9 @@ fn explanation(asked: &str) -> String {
         words => format!("You asked: “{words}”."),
     };
     format!(
-        "{about} I cannot help with that by myself: I am the offline guide, a small program built \
-         into opencode, and not a language model. I answer while no model is set up, so that you \
-         can try everything else.\n\n\
-         These requests I do understand, and I really carry them out:\n\n\
+        "{about} I am the offline guide, a small program built into opencode, and not a language \
+         model. I answer while no model is set up, so that you can try everything else.\n\n\
+         These requests are all that I understand, and I really carry them out:\n\n\
          - `list files`, or `list files in src`\n\
          - `read the file README.md`\n\
          - `search for TODO in src`\n\
