@@ -8,7 +8,7 @@ use super::decode::{At, Section, Wrong};
 use super::error::Report;
 use super::{Agent, permission};
 
-const KEYS: &[&str] =
+pub(super) const KEYS: &[&str] =
     &["description", "mode", "model", "prompt", "tools", "disable", "temperature", "permission"];
 
 const UNUSED: &[&str] =

@@ -22,9 +22,9 @@ const PACKAGES: &[(&str, Protocol)] = &[
     ("@ai-sdk/deepseek", Protocol::OpenAiChat),
 ];
 
-const KEYS: &[&str] = &["npm", "name", "options", "models"];
+pub(super) const KEYS: &[&str] = &["npm", "name", "options", "models"];
 const UNUSED: &[&str] = &["api", "blacklist", "env", "id", "whitelist"];
-const OPTIONS: &[&str] = &["baseURL", "apiKey", "headers"];
+pub(super) const OPTIONS: &[&str] = &["baseURL", "apiKey", "headers"];
 const OPTIONS_UNUSED: &[&str] = &[
     "chunkTimeout",
     "compatibility",
@@ -37,7 +37,8 @@ const OPTIONS_UNUSED: &[&str] = &[
     "setCacheKey",
     "timeout",
 ];
-const MODEL: &[&str] = &["id", "name", "limit", "tool_call", "reasoning", "cost", "options"];
+pub(super) const MODEL: &[&str] =
+    &["id", "name", "limit", "tool_call", "reasoning", "cost", "options"];
 const MODEL_UNUSED: &[&str] = &[
     "attachment",
     "experimental",
@@ -55,7 +56,8 @@ const MODEL_UNUSED: &[&str] = &[
     "temperature",
     "variants",
 ];
-const COST: &[&str] = &["input", "output", "cache_read", "cache_write"];
+pub(super) const LIMIT: &[&str] = &["context", "output"];
+pub(super) const COST: &[&str] = &["input", "output", "cache_read", "cache_write"];
 
 /// All providers of the section.
 pub(super) fn decode(section: &Section<'_>, report: &mut Report) -> BTreeMap<String, Provider> {
@@ -192,7 +194,7 @@ fn model(section: &Section<'_>, report: &mut Report) -> Model {
         ..Model::default()
     };
     if let Some(limit) = section.get("limit").and_then(|at| at.section(report)) {
-        limit.check_keys(&["context", "output"], &["input"], report);
+        limit.check_keys(LIMIT, &["input"], report);
         model.context_window = limit.get("context").and_then(|at| tokens(&at, report));
         model.max_output_tokens = limit.get("output").and_then(|at| tokens(&at, report));
     }

@@ -24,7 +24,7 @@ pub(super) const KEYS: &[&str] = &[
     "limits",
 ];
 
-const LIMITS: &[&str] = &[
+pub(super) const LIMITS: &[&str] = &[
     "headBytes",
     "headSeconds",
     "bodyBytes",

@@ -1,5 +1,6 @@
 //! Behaviours of the whole room, each in a directory of its own and with its own environment.
 
+mod documented;
 mod faults;
 mod files;
 mod seed;

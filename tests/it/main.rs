@@ -14,6 +14,7 @@ mod curl_examples;
 mod cut_proxy;
 mod damaged_store;
 mod documented_examples;
+mod documents;
 mod edge;
 mod event_replay;
 mod exit_statuses;
