@@ -50,7 +50,7 @@ fn steps(block: &Block) -> Vec<Step> {
             let step = steps.last_mut().expect("a block of commands begins with `$ `");
             let part = if goes_on { &mut step.command } else { &mut step.shown };
             let separator = if goes_on || !part.is_empty() { "\n" } else { "" };
-            *part += &format!("{separator}{line}");
+            part.extend([separator, line]);
         }
         let step = steps.last().unwrap();
         let is_open =
@@ -106,21 +106,27 @@ fn faults(document: &Document) -> Vec<String> {
         servers.push((port, server));
         false
     });
-    let real = |text: &str| {
-        servers.iter().fold(text.to_owned(), |text, (port, server)| {
-            text.replace(port.as_str(), &server.address.port().to_string())
-        })
+    let is_digit = |c: char| c.is_ascii_digit();
+    let real = |text: &str| -> String {
+        let runs = text.split_inclusive(|c| !is_digit(c)).map(|run| {
+            let shown = run.trim_end_matches(|c| !is_digit(c));
+            let server = servers.iter().find(|(port, _)| port == shown).map(|(_, server)| server);
+            server.map_or(run.to_owned(), |server| {
+                format!("{}{}", server.address.port(), &run[shown.len()..])
+            })
+        });
+        runs.collect()
     };
     let mut script = String::new();
     if steps.iter().any(|step| step.command.starts_with("node ")) {
         match node_with_websocket() {
-            Some(flags) => script += &format!("export NODE_OPTIONS='{flags}'\n"),
+            Some(flags) => script = format!("export NODE_OPTIONS='{flags}'\n"),
             None => steps.retain(|step| !step.command.starts_with("node ")),
         }
     }
     for step in &steps {
         let command = step.command.replace("cargo run --release -- ", "opencode ");
-        script += &format!("{}\nprintf '\\n{MARK}\\n'\n", real(&command));
+        script.extend([real(&command).as_str(), "\nprintf '\\n%s\\n' '", MARK, "'\n"]);
     }
     let here = files.iter().map(|(name, text)| (name.clone(), real(text))).collect::<Vec<_>>();
     let here = world(&here);

@@ -94,7 +94,7 @@ fn the_readme_lists_every_path() {
         let path = path.replace("{id}", ":id");
         let is_named =
             |word: &&str| word.split(' ').next_back().unwrap().split('?').next() == Some(&path);
-        assert!(named.iter().any(|word| is_named(word)), "{path}");
+        assert!(named.iter().any(is_named), "{path}");
     }
 }
 
@@ -120,6 +120,16 @@ fn every_variable_of_the_program_is_documented() {
         }
     }
     assert!(count > 10);
+}
+
+#[test]
+fn every_key_of_a_provider_is_documented() {
+    let page = Document::read("docs/configuration.md").text;
+    let ran = World::new().run(&["providers", "--json"]);
+    let providers: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let variables = providers.as_array().unwrap().iter().filter_map(|p| p["keyVariable"].as_str());
+    let missing: Vec<_> = variables.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }
 
 #[test]

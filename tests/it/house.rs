@@ -158,6 +158,17 @@ fn heads(path: &str) -> Vec<String> {
 }
 
 #[test]
+fn every_room_is_in_the_table_of_the_architecture() {
+    let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let (_, table) = text.split_once("| room |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    for room in allowed().keys().filter(|room| **room != "main") {
+        let names = [format!("`{room}.rs`"), format!("`{room}/`")];
+        assert!(names.iter().any(|name| table.contains(name)), "{room}");
+    }
+}
+
+#[test]
 fn a_room_is_seen_however_it_is_used() {
     let text = "use crate::{agent::{Agent, Engine}, tool, cli::run::{a, b},};\n\
                 #[cfg(test)]\nmod tests;\n#[cfg(test)]\nuse crate::api::x;\n// crate::sse\n\
