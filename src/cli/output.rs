@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -34,16 +34,30 @@ pub(super) enum Format {
     Json,
 }
 
+/// Where the text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// None has come.
+    Unbegun,
+    /// Within a line.
+    InLine,
+    /// Behind a line that was no text.
+    LineStart,
+}
+
 /// Shows the events of a turn.
 pub(super) struct Printer {
     format: Format,
     stdout: Writer,
     /// Takes out of text what must not reach this standard output.
     shown: fn(&str) -> Cow<'_, str>,
-    dim: bool,
+    /// What makes a line about a tool dim, and ends that; empty where it is not.
+    dim: (&'static str, &'static str),
+    /// Standard output and standard error are one, and so text and words about it share lines.
+    is_one_stream: bool,
+    place: Place,
     /// Line ends that stand at the end only if more text follows.
     held: usize,
-    said: bool,
     /// A tool was refused for want of anybody to permit it.
     refused: bool,
     done: Option<FinishReason>,
@@ -56,9 +70,14 @@ impl Printer {
             format,
             stdout: Writer::start(stop)?,
             shown: if io::stdout().is_terminal() { plain } else { as_it_is },
-            dim: io::stderr().is_terminal() && !no_color,
+            dim: if io::stderr().is_terminal() && !no_color {
+                ("\x1b[2m", "\x1b[0m")
+            } else {
+                ("", "")
+            },
+            is_one_stream: format == Format::Text && is_one_stream(),
+            place: Place::Unbegun,
             held: 0,
-            said: false,
             refused: false,
             done: None,
         })
@@ -85,15 +104,13 @@ impl Printer {
             }
             Body::Retry { attempt, wait_ms, reason } => {
                 let wait = Duration::from_millis(*wait_ms);
-                tell(&format!("attempt {attempt} failed, next in {wait:.1?}: {reason}"));
+                self.tell(&format!("attempt {attempt} failed, next in {wait:.1?}: {reason}"));
             }
-            Body::Error { message, .. } => {
-                tell(message);
-            }
+            Body::Error { message, .. } => self.tell(message),
             Body::Done { finish_reason, .. } => {
                 self.done = Some(*finish_reason);
                 if *finish_reason == FinishReason::Length {
-                    tell("the answer was cut at the model's output limit");
+                    self.tell("the answer was cut at the model's output limit");
                 }
             }
             _ => {}
@@ -120,7 +137,7 @@ impl Printer {
 
     /// Ends the text with one line end, and waits until it is read.
     pub(super) fn finish(&mut self) {
-        if self.said && self.format == Format::Text {
+        if self.place == Place::InLine {
             self.stdout.push("\n");
         }
         self.stdout.finish();
@@ -134,21 +151,45 @@ impl Printer {
             return;
         }
         // Line ends before the first text are the model's habit, not its answer.
-        let before = if self.said { "\n".repeat(self.held) } else { String::new() };
-        let text = if self.said { trimmed } else { trimmed.trim_start_matches('\n') };
+        let (before, text) = match self.place {
+            Place::Unbegun => (String::new(), trimmed.trim_start_matches('\n')),
+            Place::InLine | Place::LineStart => ("\n".repeat(self.held), trimmed),
+        };
         self.stdout.push(&format!("{before}{text}"));
-        self.said = true;
+        self.place = Place::InLine;
         self.held = content.len() - trimmed.len();
     }
 
-    fn aside(&self, line: &str) {
-        let line = plain(line);
-        if self.dim {
-            stderr(&format!("\x1b[2m· {line}\x1b[0m\n"));
-        } else {
-            stderr(&format!("· {line}\n"));
-        }
+    fn aside(&mut self, line: &str) {
+        let (dim, bright) = self.dim;
+        self.beside(&format!("{dim}· {}{bright}\n", plain(line)));
     }
+
+    /// A word to the person, while text may come.
+    fn tell(&mut self, text: &str) {
+        self.beside(&word(text));
+    }
+
+    /// Writes a line that is no text of the assistant. Where both streams are one it goes the text's way, so
+    /// that it begins a line, and comes where it belongs.
+    fn beside(&mut self, line: &str) {
+        if !self.is_one_stream {
+            return stderr(line);
+        }
+        if self.place == Place::InLine {
+            self.stdout.push("\n");
+            self.held = self.held.saturating_sub(1);
+            self.place = Place::LineStart;
+        }
+        self.stdout.push(line);
+    }
+}
+
+/// Whether standard output and standard error are the same terminal, pipe or file.
+fn is_one_stream() -> bool {
+    let same = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).ok().map(|s| (s.st_dev, s.st_ino));
+    let out = same(io::stdout().as_fd());
+    out.is_some() && out == same(io::stderr().as_fd())
 }
 
 /// A script gets the model's text as it is.
@@ -158,7 +199,11 @@ fn as_it_is(text: &str) -> Cow<'_, str> {
 
 /// A word to the person.
 pub(super) fn tell(text: &str) {
-    stderr(&format!("opencode: {}\n", plain(text)));
+    stderr(&word(text));
+}
+
+fn word(text: &str) -> String {
+    format!("opencode: {}\n", plain(text))
 }
 
 fn stderr(line: &str) {

@@ -235,6 +235,40 @@ fn a_model_without_a_word_leaves_stdout_empty_and_a_last_line_is_ended_once() {
 }
 
 #[test]
+fn where_both_streams_are_one_what_a_tool_does_has_a_line_of_its_own() {
+    let shown = |world: &World, prompt: &str| {
+        let like = world.command(&[]);
+        let line = format!("exec '{}' run '{prompt}'", like.get_program().display());
+        let script = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .current_dir(world.project.path())
+            .env_clear()
+            .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .output();
+        let text = String::from_utf8(script.ok()?.stdout).unwrap();
+        Some(text.replace("\r\n", "\n"))
+    };
+    let world = World::new().file("notes.txt", "remember the oat milk\n");
+    let Some(text) = shown(&world, "read the file notes.txt") else {
+        leave_out("there is no `script` here");
+        return;
+    };
+    let expected = "Let me open `notes.txt`.\n· read_file notes.txt\n\nHere is `notes.txt`:\n\n\
+                    ```\nremember the oat milk\n```\n";
+    assert_eq!(text, expected);
+    let together = bash(&world, "\"$0\" run 'read the file notes.txt' 2>&1");
+    assert_eq!(together, (Some(0), expected.to_owned(), String::new()));
+    // In the middle of a line, and as the last word.
+    let protocol = Protocol::OpenAi;
+    let (_model, world) = said([stream(&(protocol.text("Half a") + &protocol.error("gone")))]);
+    let text = shown(&world, "why?").unwrap();
+    assert!(text.starts_with("Half a\nopencode: ") && text.ends_with('\n'), "{text:?}");
+    assert!(!text.contains("\n\n"), "{text:?}");
+}
+
+#[test]
 fn a_terminal_is_not_moved_by_what_a_model_or_a_tool_says() {
     let evil = "red\u{1b}[31m title\u{1b}]0;owned\u{7} up\u{9b}A";
     let (_model, world) = said([spoken(evil)]);
