@@ -37,7 +37,7 @@ impl Document {
 
     /// All that are not ignored by Git.
     pub(crate) fn all() -> Vec<Self> {
-        let files = ignore::WalkBuilder::new(root()).hidden(false).build().flatten();
+        let files = ignore::WalkBuilder::new(root()).require_git(false).build().flatten();
         let paths = files.map(ignore::DirEntry::into_path);
         let documents = paths.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
         documents.map(|path| Self::read(path.strip_prefix(root()).unwrap())).collect()
