@@ -125,7 +125,7 @@ fn faults(document: &Document) -> Vec<String> {
         }
     }
     for step in &steps {
-        let command = step.command.replace("cargo run --release -- ", "opencode ");
+        let command = step.command.replace("cargo run -- ", "opencode ");
         script.extend([real(&command).as_str(), "\nprintf '\\n%s\\n' '", MARK, "'\n"]);
     }
     let here = files.iter().map(|(name, text)| (name.clone(), real(text))).collect::<Vec<_>>();
