@@ -2,7 +2,7 @@
 FROM rust:1-alpine AS build
 RUN apk add --no-cache gcc musl-dev
 WORKDIR /build
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY src src
 RUN mkdir -p tests/it && touch tests/it/main.rs && cargo build --release --locked --bin opencode
 

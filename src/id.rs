@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Crockford's base 32 in lower case: no `i`, `l`, `o`, `u`.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -73,8 +73,10 @@ pub fn time_ms(id: &str) -> Option<u64> {
 /// their times do.
 #[must_use]
 pub fn rfc3339(ms: u64) -> String {
-    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    format!("{:.3}", time.unwrap_or_default())
+    // It prints no year beyond 9999.
+    const LAST: u64 = 253_402_300_799_999;
+    let time = UNIX_EPOCH + Duration::from_millis(if ms > LAST { 0 } else { ms });
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 /// 128 bits from the system's generator.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
 use crate::cancel::Cancel;
+use crate::id::{now_ms, rfc3339};
 use crate::text;
 use crate::tool::named::{Named, Reach, named};
 
@@ -52,7 +53,7 @@ pub(super) fn system(
     cancel: &Cancel,
 ) -> String {
     let mut text = agent.prompt.clone();
-    let today = jiff::Timestamp::now().to_string();
+    let today = rfc3339(now_ms());
     let _ = write!(
         text,
         "\n\nProject directory: {}\nGit repository: {}\nPlatform: {} {}\nToday: {}\n\

@@ -3,17 +3,19 @@
 use crate::api::{Api, Params};
 use crate::error::Problem;
 use crate::http::{Answer, Request, Response};
+use crate::web::packed::Packed;
 
-const DOCUMENT: &str = include_str!("openapi.json");
+/// With the program's version in it.
+const DOCUMENT: Packed =
+    Packed(include_bytes!(concat!(env!("OUT_DIR"), "/packed/openapi.json.gz")));
 
 pub(super) fn document(
     _api: &Api,
-    _request: &mut Request<'_>,
+    request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let document = DOCUMENT.replacen("VERSION", env!("CARGO_PKG_VERSION"), 1);
     let response = Response::new(200).header("Content-Type", "application/json");
-    Ok(Answer::Full(response.body(document.into_bytes())))
+    Ok(Answer::Full(DOCUMENT.answer(request, response)))
 }
 
 #[cfg(test)]
@@ -27,7 +29,7 @@ mod tests {
     use crate::error::Code;
 
     fn document() -> Value {
-        serde_json::from_str(DOCUMENT).unwrap()
+        serde_json::from_slice(&DOCUMENT.unpacked().unwrap()).unwrap()
     }
 
     #[test]
@@ -47,6 +49,11 @@ mod tests {
         let there: BTreeSet<_> =
             routes.map(|route| format!("{} {}", route.method, route.path)).collect();
         assert_eq!(told, there);
+    }
+
+    #[test]
+    fn the_document_has_the_programs_version() {
+        assert_eq!(document()["info"]["version"], env!("CARGO_PKG_VERSION"));
     }
 
     #[test]

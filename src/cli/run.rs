@@ -186,7 +186,7 @@ fn newest(remote: &Remote, cancel: &Cancel) -> Result<String, Failure> {
     // RFC 3339 in UTC sorts as text as long as the number of digits is the same; this one ends
     // in up to three of them, so the parsed time is compared.
     let time = |session: &Value| {
-        session["updatedAt"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok())
+        session["updatedAt"].as_str().and_then(|text| humantime::parse_rfc3339(text).ok())
     };
     let newest = all.iter().max_by_key(|session| time(session));
     newest
@@ -198,7 +198,7 @@ fn newest(remote: &Remote, cancel: &Cancel) -> Result<String, Failure> {
 /// The session of this project that changed last.
 fn newest_here(sessions: &Sessions) -> Result<String, Failure> {
     let all = sessions.list(None, usize::MAX)?;
-    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let time = |text: &str| humantime::parse_rfc3339(text).ok();
     let newest = all.into_iter().max_by_key(|session| time(&session.updated_at));
     newest.map(|session| session.id).ok_or_else(none_to_continue)
 }

@@ -1,6 +1,7 @@
 //! One session as a person reads it on a terminal.
 
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -85,27 +86,31 @@ fn tool(text: &mut String, part: &Value, look: Look) {
 /// How long ago a time was, in a few letters; the day where that says more.
 pub(super) fn ago(time: &Value, now_ms: u64) -> String {
     let Some(time) = timestamp(time) else { return "?".to_owned() };
-    let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
+    let now = UNIX_EPOCH + Duration::from_millis(now_ms);
     // A clock that was set back makes no time of the future.
-    let seconds = ((now - time.as_millisecond()) / 1000).max(0);
+    let seconds = now.duration_since(time).unwrap_or_default().as_secs();
     match seconds {
         0..60 => "just now".to_owned(),
         60..3600 => format!("{} min ago", seconds / 60),
         3600..86_400 => format!("{} h ago", seconds / 3600),
         86_400..604_800 => format!("{} d ago", seconds / 86_400),
-        _ => time.to_string().get(..10).unwrap_or_default().to_owned(),
+        _ => humantime::format_rfc3339_seconds(time)
+            .to_string()
+            .get(..10)
+            .unwrap_or_default()
+            .to_owned(),
     }
 }
 
 /// A time to the minute, in UTC.
 pub(super) fn when(time: &Value) -> String {
     let Some(time) = timestamp(time) else { return "?".to_owned() };
-    let text = time.to_string();
+    let text = humantime::format_rfc3339_seconds(time).to_string();
     format!("{} {} UTC", text.get(..10).unwrap_or_default(), text.get(11..16).unwrap_or_default())
 }
 
-fn timestamp(time: &Value) -> Option<jiff::Timestamp> {
-    time.as_str()?.parse().ok()
+fn timestamp(time: &Value) -> Option<SystemTime> {
+    humantime::parse_rfc3339(time.as_str()?).ok()
 }
 
 #[cfg(test)]

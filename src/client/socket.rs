@@ -194,8 +194,7 @@ fn secure(
     let mut roots = RootCertStore::empty();
     match authorities {
         None => {
-            let usual = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
-            roots.add_parsable_certificates(usual);
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
         Some(named) => {
             let named = named.iter().map(|one| CertificateDer::from(one.der().to_vec()));

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use rustls::pki_types::TrustAnchor;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::config::Env;
@@ -58,8 +59,60 @@ impl Roots {
 }
 
 fn with_built_in(more: Vec<Certificate<'static>>) -> Vec<Certificate<'static>> {
-    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-    built_in.map(|der| Certificate::from_der(der)).chain(more).collect()
+    let built_in = webpki_roots::TLS_SERVER_ROOTS.iter();
+    built_in.map(|anchor| Certificate::from_der(&dressed(anchor)).to_owned()).chain(more).collect()
+}
+
+/// An authority as a certificate. What is embedded of each is what is used of one: its name, its
+/// key and the names it may vouch for. `ureq` takes certificates alone, so these stand in one
+/// whose other fields (RFC 5280, section 4.1) say nothing; of a certificate that is trusted as it
+/// is nobody reads them.
+fn dressed(anchor: &TrustAnchor<'_>) -> Vec<u8> {
+    const SEQUENCE: u8 = 0x30;
+    // The version, counted from 0: the third, since older ones have no constraints.
+    const VERSION: [u8; 5] = [0xa0, 3, 2, 1, 2];
+    const SERIAL: [u8; 3] = [2, 1, 1];
+    const NOTHING: [u8; 2] = [SEQUENCE, 0];
+    // id-ce-nameConstraints, critical.
+    const CONSTRAINTS: [u8; 8] = [6, 3, 0x55, 0x1d, 0x1e, 1, 1, 0xff];
+    let extensions = anchor.name_constraints.as_ref().map(|names| {
+        let value = element(4, &[&element(SEQUENCE, &[names.as_ref()])]);
+        let all = element(SEQUENCE, &[&element(SEQUENCE, &[&CONSTRAINTS, &value])]);
+        element(0xa3, &[&all])
+    });
+    let subject = element(SEQUENCE, &[anchor.subject.as_ref()]);
+    let key = element(SEQUENCE, &[anchor.subject_public_key_info.as_ref()]);
+    let told = element(
+        SEQUENCE,
+        &[
+            &VERSION,
+            &SERIAL,
+            &NOTHING,
+            &subject,
+            &NOTHING,
+            &subject,
+            &key,
+            &extensions.unwrap_or_default(),
+        ],
+    );
+    let signature = element(3, &[&[0]]);
+    element(SEQUENCE, &[&told, &NOTHING, &signature])
+}
+
+/// An element of DER: its tag, the length of its parts, and these.
+fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let bytes = length.to_be_bytes();
+    let digits = &bytes[length.leading_zeros() as usize / 8..];
+    let mut all = vec![tag];
+    if length >= 0x80 {
+        all.push(0x80 | digits.len() as u8);
+        all.extend_from_slice(digits);
+    } else {
+        all.push(length as u8);
+    }
+    all.extend(parts.iter().copied().flatten());
+    all
 }
 
 #[cfg(test)]
@@ -72,7 +125,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("opencode-roots-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let (good, bad) = (folder.join("good.pem"), folder.join("bad.pem"));
-        let der = &webpki_root_certs::TLS_SERVER_ROOT_CERTS[0];
+        let der = dressed(&webpki_roots::TLS_SERVER_ROOTS[0]);
         let text = base64::engine::general_purpose::STANDARD.encode(der);
         let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
         std::fs::write(&good, pem.repeat(2)).unwrap();
@@ -84,7 +137,7 @@ mod tests {
             RootCerts::Specific(all) => all.len(),
             _ => 0,
         };
-        let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.len();
+        let built_in = webpki_roots::TLS_SERVER_ROOTS.len();
         assert_eq!(count(&of(&[])), 0, "the usual ones");
         assert_eq!(count(&of(&[("SSL_CERT_FILE", &good)])), built_in + 2);
         let both = of(&[("SSL_CERT_FILE", &bad), ("NODE_EXTRA_CA_CERTS", &good)]);
@@ -92,5 +145,16 @@ mod tests {
         assert_eq!(count(&both), built_in + 2);
         assert!(both.hint().contains("bad.pem cannot be used: there is no certificate"));
         assert!(of(&[]).hint().contains("SSL_CERT_FILE"));
+    }
+
+    #[test]
+    fn an_authority_is_the_same_in_its_dress() {
+        let mut store = rustls::RootCertStore::empty();
+        for anchor in webpki_roots::TLS_SERVER_ROOTS {
+            store.add(dressed(anchor).into()).unwrap();
+        }
+        assert_eq!(store.roots, webpki_roots::TLS_SERVER_ROOTS);
+        let constrained = store.roots.iter().any(|anchor| anchor.name_constraints.is_some());
+        assert!(constrained, "one of them vouches for some names only");
     }
 }

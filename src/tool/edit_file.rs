@@ -1,13 +1,11 @@
 //! `edit_file`: one exact replacement, or a sentence that helps to make the next try exact.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
-use similar::TextDiff;
+use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::root::Root;
-use super::{Context, Effect, RESULT_BYTES, Tool, arguments, file};
+use super::{Context, Effect, RESULT_BYTES, Tool, arguments, difference, file};
 use crate::text::keep_both_ends;
 
 /// Larger files are not edited.
@@ -91,7 +89,7 @@ impl Tool for EditFile {
                 .to_owned());
         }
         file::replace(&root, &place, edited.as_bytes())?;
-        Ok(diff(&args.path, &text, &edited))
+        Ok(keep_both_ends(&difference::unified(&args.path, &text, &edited), RESULT_BYTES))
     }
 }
 
@@ -156,7 +154,7 @@ fn not_found(path: &str, text: &str, old: &str) -> String {
     let near = lines()
         .filter(|(_, line)| (wanted.len() / 2..=wanted.len() * 2).contains(&line.trim().len()))
         .filter(|(_, line)| line.len() < 1000)
-        .map(|(at, line)| (at, line, TextDiff::from_words(wanted, line.trim()).ratio()))
+        .map(|(at, line)| (at, line, likeness(wanted, line.trim())))
         .max_by(|one, other| one.2.total_cmp(&other.2))
         .filter(|(_, _, likeness)| *likeness > 0.5);
     match near {
@@ -167,11 +165,8 @@ fn not_found(path: &str, text: &str, old: &str) -> String {
     }
 }
 
-fn diff(path: &str, old: &str, new: &str) -> String {
-    let diff = TextDiff::configure().timeout(Duration::from_millis(500)).diff_lines(old, new);
-    let (before, after) = (format!("a/{path}"), format!("b/{path}"));
-    let text = diff.unified_diff().context_radius(3).header(&before, &after).to_string();
-    keep_both_ends(&text, RESULT_BYTES)
+fn likeness(one: &str, other: &str) -> f32 {
+    difference::likeness(&mut one.split_word_bounds(), &mut other.split_word_bounds())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! tool may run is decided before it is called.
 
 mod bash;
+mod difference;
 mod edit_file;
 mod file;
 pub mod find;

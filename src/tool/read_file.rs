@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::place::Place;
 use super::root::Root;
-use super::{Context, Effect, RESULT_BYTES, Tool, arguments, file, list_dir};
+use super::{Context, Effect, RESULT_BYTES, Tool, arguments, difference, file, list_dir};
 use crate::cancel::Cancel;
 
 /// What the text itself may take: the closing note must fit too.
@@ -205,7 +205,10 @@ fn likeness(wanted: &str, found: &str) -> f32 {
     } else if stem(wanted) == stem(found) {
         0.9
     } else {
-        similar::TextDiff::from_chars(wanted, found).ratio()
+        difference::likeness(
+            &mut wanted.split_inclusive(|_| true),
+            &mut found.split_inclusive(|_| true),
+        )
     }
 }
 

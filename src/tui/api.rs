@@ -1,6 +1,7 @@
 //! What is asked of the server by HTTP, on a thread that does one thing after the other.
 
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Deserialize;
@@ -214,10 +215,11 @@ fn answer(query: &Query, remote: &Remote, cancel: &Cancel) -> Result<Answer, Cli
         Query::Sessions => {
             let mut sessions: Vec<Session> =
                 read(get(&format!("/api/sessions?limit={SESSIONS}"))?)?;
-            let now = jiff::Timestamp::now();
+            let now = SystemTime::now();
             for session in &mut sessions {
-                let then = session.updated_at.parse::<jiff::Timestamp>().unwrap_or(now);
-                session.age = age(now.as_second() - then.as_second());
+                let then = humantime::parse_rfc3339(&session.updated_at).unwrap_or(now);
+                // A clock that was set back makes no time of the future.
+                session.age = age(now.duration_since(then).unwrap_or_default().as_secs());
             }
             Answer::Sessions(sessions)
         }
@@ -253,7 +255,7 @@ fn answer(query: &Query, remote: &Remote, cancel: &Cancel) -> Result<Answer, Cli
 }
 
 /// So many seconds, in a word.
-fn age(seconds: i64) -> String {
+fn age(seconds: u64) -> String {
     match seconds {
         ..60 => "now".to_owned(),
         60..3600 => format!("{} min", seconds / 60),

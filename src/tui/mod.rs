@@ -129,7 +129,7 @@ pub fn run(
 fn newest(sessions: &Value) -> Result<String, ClientError> {
     let all = sessions.as_array().map(Vec::as_slice).unwrap_or_default();
     let time = |session: &&Value| {
-        session["updatedAt"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok())
+        session["updatedAt"].as_str().and_then(|text| humantime::parse_rfc3339(text).ok())
     };
     let newest = all.iter().max_by_key(time).and_then(|session| session["id"].as_str());
     newest.map(str::to_owned).ok_or_else(|| {

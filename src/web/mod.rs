@@ -3,6 +3,8 @@
 //! There is nothing secret in them; what the page shows it fetches through the API, which anyone
 //! can use. This room knows nothing of sessions, credentials or configuration.
 
+pub(crate) mod packed;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -10,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::http::{Method, Request, Response};
 use crate::text::hex;
+use packed::{Packed, takes_gzip};
 
 /// What the page may do: fetch from where it came, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -20,11 +23,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
 const SHELL: &str = "index.html";
 
 /// One file of the page: its path below `assets/`, and what is in it.
-type Asset = (&'static str, &'static [u8]);
+type Asset = (&'static str, Packed);
 
 macro_rules! asset {
     ($name:literal) => {
-        ($name, include_bytes!(concat!("assets/", $name)))
+        ($name, Packed(include_bytes!(concat!(env!("OUT_DIR"), "/packed/", $name, ".gz"))))
     };
 }
 
@@ -71,16 +74,22 @@ pub fn answer(request: &Request<'_>, path: &str) -> Response {
     if !matches!(request.method(), Method::Get | Method::Head) {
         return text(405, "this path takes GET and HEAD\n").header("Allow", "GET, HEAD");
     }
-    let Some((name, bytes)) = find(path) else {
+    let Some((name, file)) = find(path) else {
         return text(404, "there is nothing at this path\n");
     };
-    let tag = TAGS.get(name).cloned().unwrap_or_default();
+    // The packed file and the file itself are two things to a cache.
+    let form = if takes_gzip(request) { "" } else { "-plain" };
+    let tag = format!("\"{}{form}\"", TAGS.get(name).map_or("", String::as_str));
     let known = request.headers().filter(|(field, _)| field.eq_ignore_ascii_case("if-none-match"));
     let is_known = known.into_iter().any(|(_, value)| lists(value, &tag));
     let response = dressed(Response::new(if is_known { 304 } else { 200 }))
         .header("ETag", tag)
         .header("Content-Type", media_type(name));
-    if is_known { response } else { response.body(bytes) }
+    if is_known {
+        response.header("Vary", "Accept-Encoding")
+    } else {
+        file.answer(request, response)
+    }
 }
 
 /// Sends to where the page's relative addresses work: behind a slash.
@@ -103,10 +112,11 @@ fn find(path: &str) -> Option<Asset> {
     ASSETS.iter().copied().find(|(known, _)| *known == name)
 }
 
-/// The strong validator of each file (RFC 9110, section 8.8.3), made from its bytes.
+/// What the strong validators of each file begin with (RFC 9110, section 8.8.3), made from its
+/// bytes.
 static TAGS: LazyLock<HashMap<&str, String>> = LazyLock::new(|| {
-    let tag = |bytes: &[u8]| format!("\"{}\"", hex(&Sha256::digest(bytes)[..8]));
-    ASSETS.iter().map(|(name, bytes)| (*name, tag(bytes))).collect()
+    let tag = |file: &Packed| hex(&Sha256::digest(file.0)[..8]);
+    ASSETS.iter().map(|(name, file)| (*name, tag(file))).collect()
 });
 
 /// Whether an `If-None-Match` has a validator; a weak one is as good there.
@@ -166,7 +176,12 @@ mod tests {
         let mut listed: Vec<_> = ASSETS.iter().map(|(name, _)| (*name).to_owned()).collect();
         listed.sort();
         assert_eq!(listed, there, "the table has every file");
-        let total: usize = ASSETS.iter().map(|(_, bytes)| bytes.len()).sum();
+        let mut total = 0;
+        for (name, file) in ASSETS {
+            let bytes = file.unpacked().unwrap();
+            assert!(bytes == std::fs::read(folder.join(name)).unwrap(), "{name} as it is");
+            total += bytes.len();
+        }
         assert!(total <= MOST, "{total} bytes are more than {MOST}");
         for (name, _) in ASSETS {
             assert_ne!(media_type(name), "application/octet-stream", "{name} has a media type");

@@ -1,8 +1,10 @@
 //! `opencode web`: what is served beside the API, and how it is answered for (S10); and the
 //! browser that is sent there.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
+
+use flate2::read::GzDecoder;
 
 use crate::peers::leave_out;
 use crate::program::{World, await_that};
@@ -72,6 +74,32 @@ fn a_browser_that_has_it_gets_no_second_copy() {
     let other = server.ask_with("GET", "/", &[("If-None-Match", "\"x\"")], None);
     assert_eq!((other.status, other.body.len()), (200, page.body.len()));
     assert_ne!(server.ask("GET", "/assets/app.js", None).field("ETag"), Some(&*tag));
+}
+
+#[test]
+fn what_takes_gzip_gets_it_as_a_thing_of_its_own() {
+    let server = World::new().web_with(&[]);
+    let gzip = ("Accept-Encoding", "gzip, deflate, br");
+    for path in ["/", "/assets/app.js", "/api/openapi.json"] {
+        let plain = server.ask("GET", path, None);
+        let packed = server.ask_with("GET", path, &[gzip], None);
+        assert_eq!((packed.status, packed.field("Content-Encoding")), (200, Some("gzip")));
+        assert_eq!(plain.field("Content-Encoding"), None);
+        assert_eq!(packed.field("Content-Type"), plain.field("Content-Type"));
+        let mut unpacked = Vec::new();
+        GzDecoder::new(&packed.body[..]).read_to_end(&mut unpacked).unwrap();
+        assert!(unpacked == plain.body && packed.body.len() < plain.body.len(), "{path}");
+        for reply in [&plain, &packed] {
+            assert_eq!(reply.field("Vary"), Some("Accept-Encoding"), "{path}");
+        }
+        let Some(tag) = packed.field("ETag") else { continue };
+        assert_ne!(plain.field("ETag"), Some(tag), "two representations, two validators");
+        let known = [gzip, ("If-None-Match", tag)];
+        let again = server.ask_with("GET", path, &known, None);
+        assert_eq!((again.status, again.field("ETag")), (304, Some(tag)));
+        let refused = [("Accept-Encoding", "gzip;q=0"), ("If-None-Match", tag)];
+        assert_eq!(server.ask_with("GET", path, &refused, None).body, plain.body);
+    }
 }
 
 #[test]
