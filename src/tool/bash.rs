@@ -4,6 +4,7 @@
 //! nothing running beyond its turn.
 
 use std::io::{self, PipeReader, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -108,7 +109,12 @@ fn run(line: &str, time: Duration, context: &mut Context<'_>) -> Result<String, 
     let mut command = shell(line, context.root, context.hidden_env);
     command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
     let deadline = Instant::now() + time;
-    let running = Running::start(command).map_err(failed)?;
+    let running = Running::start(command).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound if !Path::new("/bin/sh").exists() => {
+            "there is no shell here (/bin/sh), so no command can run; the file tools work".to_owned()
+        }
+        _ => failed(error),
+    })?;
     let hook = {
         let (waker, leader) = (Arc::clone(&waker), running.pid());
         move || {
