@@ -24,6 +24,7 @@ pub mod meter;
 pub mod transcript;
 pub mod error;
 pub mod cancel;
+pub mod context;
 pub mod id;
 pub mod pem;
 pub mod percent;

@@ -18,7 +18,7 @@ const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
 /// Fields that a listed origin may send.
 const HEADERS: &str = "authorization, content-type, last-event-id";
 /// Fields that a listed origin may read.
-const EXPOSED: &str = "Link, Location, Retry-After";
+const EXPOSED: &str = "Link, Location, Retry-After, X-Request-Id";
 /// Seconds for which a browser may remember a preflight.
 const MAX_AGE: &str = "600";
 

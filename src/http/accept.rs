@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::pool::Pool;
 use super::response::Response;
 use super::server::{Seat, Shared};
+use crate::context::{self, Context};
 use crate::error::{Code, Problem};
 use crate::os::Waker;
 
@@ -91,7 +92,10 @@ impl Acceptor {
         let problem = Problem::new(Code::AtCapacity, detail).retry_after(RETRY);
         let _ = stream.set_nonblocking(true);
         let _ = stream.read(&mut [0; 4096]);
-        let _ = Response::problem(&problem).write(&stream, &mut Vec::new(), false, true);
+        let id = self.shared.next_request();
+        let _entered = context::enter(Context { request: Some(id), turn: None });
+        let response = Response::problem(&problem);
+        let _ = response.write(&stream, &mut Vec::new(), &id, false, true);
         let _ = stream.shutdown(Shutdown::Write);
         if self.refused.len() == FAREWELLS
             && let Some((_, oldest)) = self.refused.pop_front()

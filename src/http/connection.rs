@@ -19,6 +19,7 @@ use super::request::{Request, Upgraded};
 use super::response::{End, Response};
 use super::server::{Seat, canonical};
 use super::{Answer, Serve, WriteEvents};
+use crate::context::{self, Context, RequestId};
 use crate::error::{Code, Problem};
 
 /// An output buffer larger than this is given back.
@@ -158,8 +159,10 @@ impl Connection {
     /// Answers what is no request; nothing behind it can be one.
     #[inline(never)]
     fn refuse(&mut self, problem: &Problem) -> Next {
-        let written =
-            Response::problem(problem).write(self.input.stream(), &mut self.output, false, true);
+        let id = self.seat.shared.next_request();
+        let _entered = context::enter(Context { request: Some(id), turn: None });
+        let (stream, output) = (self.input.stream(), &mut self.output);
+        let written = Response::problem(problem).write(stream, output, &id, false, true);
         Record { method: "-", path: "-", since: Instant::now(), peer: self.seat.peer }
             .log(problem.code.status(), written.as_ref().map_or(0, |bytes| *bytes));
         self.seat.shared.traffic.answered(problem.code.status(), None);
@@ -174,6 +177,9 @@ impl Connection {
             since: Instant::now(),
             peer: self.seat.peer,
         };
+        let given = head.request_id().and_then(RequestId::of_client);
+        let id = given.unwrap_or_else(|| self.seat.shared.next_request());
+        let _entered = context::enter(Context { request: Some(id), turn: None });
         let mut body = Body::new(head);
         if body.is_done() {
             self.seat.link.has_request();
@@ -187,17 +193,17 @@ impl Connection {
             Answer::Full(response) => {
                 let head_only = head.method == Method::Head;
                 let stream = self.input.stream();
-                let written = response.write(stream, &mut self.output, head_only, !keep);
+                let written = response.write(stream, &mut self.output, &id, head_only, !keep);
                 self.output.shrink_to(KEPT);
                 (response.status(), *written.as_ref().unwrap_or(&0), keep && written.is_ok())
             }
             Answer::Events { headers, write } => {
-                let (bytes, whole) = self.stream(head, headers, write, keep);
+                let (bytes, whole) = self.stream(head, &id, headers, write, keep);
                 (200, bytes, keep && whole)
             }
             Answer::Upgrade { response, serve } => {
                 let status = response.status();
-                let bytes = self.upgrade(&response, serve);
+                let bytes = self.upgrade(&response, &id, serve);
                 record.log(status, bytes);
                 self.seat.shared.traffic.answered(status, None);
                 return Next::Close;
@@ -235,7 +241,6 @@ impl Connection {
             bodies: &shared.bodies,
             peer: self.seat.peer,
             local: self.local,
-            id: shared.next_request(),
         };
         if refusal.is_none()
             && let Ok(answer) =
@@ -255,6 +260,7 @@ impl Connection {
     fn stream(
         &mut self,
         head: &Head,
+        id: &RequestId,
         headers: Vec<(&'static str, String)>,
         write: WriteEvents,
         keep: bool,
@@ -268,7 +274,7 @@ impl Connection {
         let response = headers
             .into_iter()
             .fold(response, |response, (name, value)| response.header(name, value));
-        let printed = response.print_head(&mut self.output, end, !keep);
+        let printed = response.print_head(&mut self.output, id, end, !keep);
         let sent =
             printed.and_then(|()| io::Write::write_all(&mut self.input.stream(), &self.output));
         let size = self.output.len() as u64;
@@ -286,8 +292,8 @@ impl Connection {
 
     /// Writes the head of a change of protocol and lets the new one be spoken. Returns the bytes
     /// of the head.
-    fn upgrade(&mut self, response: &Response, serve: Serve) -> u64 {
-        let written = response.write(self.input.stream(), &mut self.output, false, false);
+    fn upgrade(&mut self, response: &Response, id: &RequestId, serve: Serve) -> u64 {
+        let written = response.write(self.input.stream(), &mut self.output, id, false, false);
         self.output = Vec::new();
         let input = std::mem::replace(&mut self.input, Input::new(self.seat.link.clone()));
         if let (Ok(_), Ok(rest)) = (&written, input.into_rest()) {

@@ -50,6 +50,7 @@ pub struct Head {
     path: Span,
     query: Option<Span>,
     host: Option<Span>,
+    request_id: Field,
     fields: Vec<(Span, Span)>,
     /// The method.
     pub method: Method,
@@ -61,6 +62,14 @@ pub struct Head {
     pub expectation: Expectation,
     /// Whether the connection may serve another request after this one.
     pub keep_alive: bool,
+}
+
+/// A field that means something if it came once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Missing,
+    Once(Span),
+    Doubled,
 }
 
 /// A place in a head's text.
@@ -84,6 +93,15 @@ impl Head {
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.host.map(|span| self.at(span))
+    }
+
+    /// What the client calls its request, by an `X-Request-Id` that came exactly once.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        match self.request_id {
+            Field::Once(span) => Some(self.at(span)),
+            Field::Missing | Field::Doubled => None,
+        }
     }
 
     /// All fields in the order they came.
@@ -163,13 +181,18 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Problem> {
     let (path, query) = (push(target.path), target.query.map(&mut push));
     let mut rules = Rules::default();
     let mut spans = Vec::with_capacity(raw.headers.len());
-    let mut host = None;
+    let (mut host, mut request_id) = (None, Field::Missing);
     for field in &*raw.headers {
         let value = String::from_utf8_lossy(field.value);
         rules.see(field.name, &value)?;
         let span = (push(field.name), push(&value));
         if field.name.eq_ignore_ascii_case("host") {
             host = Some(span.1);
+        } else if field.name.eq_ignore_ascii_case("x-request-id") {
+            request_id = match request_id {
+                Field::Missing => Field::Once(span.1),
+                Field::Once(_) | Field::Doubled => Field::Doubled,
+            };
         }
         spans.push(span);
     }
@@ -179,6 +202,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Problem> {
         path,
         query,
         host,
+        request_id,
         fields: spans,
         method,
         version,

@@ -24,7 +24,6 @@ pub struct Request<'a> {
     pub(super) bodies: &'a Budget,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
-    pub(super) id: u64,
 }
 
 impl Request<'_> {
@@ -108,12 +107,6 @@ impl Request<'_> {
     #[must_use]
     pub fn socket(&self) -> BorrowedFd<'_> {
         self.input.stream().as_fd()
-    }
-
-    /// A number that no other request to this server has.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
     }
 }
 

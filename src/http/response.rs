@@ -15,6 +15,7 @@ use serde::Serialize;
 use tiny_http::{HTTPVersion, Header, StatusCode};
 
 use super::write::write_all;
+use crate::context::{self, RequestId};
 use crate::error::Problem;
 
 /// Most JSON answers fit in so many bytes.
@@ -65,10 +66,15 @@ impl Response {
         Self::new(status).header("Content-Type", "application/json").body(body)
     }
 
-    /// A failure as `application/problem+json` (RFC 9457), with `Retry-After` where it has one.
+    /// A failure as `application/problem+json` (RFC 9457), with `Retry-After` where it has one, and
+    /// the id of the request that this thread answers.
     #[must_use]
     pub fn problem(problem: &Problem) -> Self {
-        let response = Self::json(problem.code.status(), &problem.to_json())
+        let mut object = problem.to_json();
+        if let Some(request) = context::current().request {
+            object["requestId"] = request.as_str().into();
+        }
+        let response = Self::json(problem.code.status(), &object)
             .header("Content-Type", "application/problem+json");
         match problem.retry_after {
             Some(seconds) => response.header("Retry-After", seconds.to_string()),
@@ -117,10 +123,11 @@ impl Response {
         &self,
         socket: &TcpStream,
         buffer: &mut Vec<u8>,
+        request: &RequestId,
         head_only: bool,
         close: bool,
     ) -> io::Result<u64> {
-        self.print_head(buffer, End::Length, close)?;
+        self.print_head(buffer, request, End::Length, close)?;
         let body: &[u8] = if head_only || !has_body(self.status) { &[] } else { &self.body };
         let joined = body.len() <= JOINED;
         if joined {
@@ -135,13 +142,22 @@ impl Response {
     }
 
     /// Prints the head into the emptied buffer.
-    pub(super) fn print_head(&self, buffer: &mut Vec<u8>, end: End, close: bool) -> io::Result<()> {
+    pub(super) fn print_head(
+        &self,
+        buffer: &mut Vec<u8>,
+        request: &RequestId,
+        end: End,
+        close: bool,
+    ) -> io::Result<()> {
         buffer.clear();
         if end == End::Length {
             self.with_fields(|fields| buffer.extend_from_slice(fields))?;
         } else {
             // A stream may last, and its thread has no further answer soon.
             buffer.extend_from_slice(&self.print_fields(now())?);
+        }
+        for part in ["X-Request-Id: ", request.as_str(), "\r\n"] {
+            buffer.extend_from_slice(part.as_bytes());
         }
         if end == End::Length && has_body(self.status) {
             write!(buffer, "Content-Length: {}\r\n", self.body.len())?;
@@ -250,10 +266,11 @@ fn is_printable(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::RequestIds;
 
     fn head(response: &Response, end: End, close: bool) -> String {
         let mut buffer = Vec::new();
-        response.print_head(&mut buffer, end, close).unwrap();
+        response.print_head(&mut buffer, &RequestIds::new().name(0), end, close).unwrap();
         let text = String::from_utf8(buffer).unwrap();
         assert!(text.ends_with("\r\n\r\n") && text.matches("\r\n\r\n").count() == 1, "{text}");
         assert!(text.contains("\r\nDate: "), "{text}");

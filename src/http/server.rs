@@ -13,6 +13,7 @@ use super::budget::Budget;
 use super::links::{Link, Links};
 use super::pool::Pool;
 use crate::config::Limits;
+use crate::context::{RequestId, RequestIds};
 use crate::meter::{Counter, Exposition, Histogram};
 use crate::os::Waker;
 
@@ -66,6 +67,7 @@ impl Server {
             bodies: Budget::new(self.limits.bodies_bytes.max(2 * self.limits.body_bytes)),
             limits: self.limits,
             stopping: AtomicBool::new(false),
+            ids: RequestIds::new(),
             requests: AtomicU64::new(0),
         });
         let waker = Arc::new(Waker::new()?);
@@ -173,6 +175,7 @@ pub(super) struct Shared {
     /// What all bodies that are being read may take.
     pub(super) bodies: Budget,
     stopping: AtomicBool,
+    ids: RequestIds,
     requests: AtomicU64,
 }
 
@@ -181,9 +184,9 @@ impl Shared {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// A number no other request has.
-    pub(super) fn next_request(&self) -> u64 {
-        self.requests.fetch_add(1, Ordering::Relaxed)
+    /// An id that no other request has.
+    pub(super) fn next_request(&self) -> RequestId {
+        self.ids.name(self.requests.fetch_add(1, Ordering::Relaxed))
     }
 }
 

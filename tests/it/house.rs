@@ -40,6 +40,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         "meter",
         "transcript",
         "cancel",
+        "context",
         "id",
         "pem",
         "percent",

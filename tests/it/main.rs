@@ -33,6 +33,7 @@ mod permissions;
 mod program;
 mod providers_by_aimock;
 mod real_model;
+mod request_ids;
 mod requests_of_others;
 mod room_for_everybody;
 mod run_command;
