@@ -111,7 +111,8 @@ fn run(line: &str, time: Duration, context: &mut Context<'_>) -> Result<String, 
     let deadline = Instant::now() + time;
     let running = Running::start(command).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound if !Path::new("/bin/sh").exists() => {
-            "there is no shell here (/bin/sh), so no command can run; the file tools work".to_owned()
+            "there is no shell here (/bin/sh), so no command can run; the file tools work"
+                .to_owned()
         }
         _ => failed(error),
     })?;
