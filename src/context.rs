@@ -1,20 +1,16 @@
-//! What a thread works on: the request, session and turn that its lines of the log belong to.
-//!
-//! A connection's thread names the request it answers, a turn's thread takes over what the one
-//! that asked for it had. So a line says whose it is, however deep it is written.
+//! Which request a thread answers: its problems name it, however deep they arise.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
-use std::sync::Arc;
+
+use crate::id::{digits, random};
 
 /// The longest id that is taken over from a client.
 const LONGEST: usize = 64;
-/// Crockford's base 32 in lower case.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Characters of a server's own part.
 const OWN: usize = 8;
 
-/// The name of one request: in its answer's `X-Request-Id`, in a problem, in the log.
+/// The name of one request: in its answer's `X-Request-Id`, and in a problem.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequestId {
     bytes: [u8; LONGEST],
@@ -29,8 +25,9 @@ impl RequestIds {
     /// One of its own.
     #[must_use]
     pub fn new() -> Self {
-        let random = crate::id::random();
-        Self(std::array::from_fn(|place| ALPHABET[(random >> (5 * place)) as usize & 31]))
+        let mut own = [0; OWN];
+        digits(random(), &mut own);
+        Self(own)
     }
 
     /// The id of a request, by its number.
@@ -39,11 +36,9 @@ impl RequestIds {
         let mut bytes = [0; LONGEST];
         bytes[..OWN].copy_from_slice(&self.0);
         bytes[OWN] = b'-';
-        let digits = (64 - number.leading_zeros()).div_ceil(5).max(1) as usize;
-        for (place, byte) in bytes[OWN + 1..][..digits].iter_mut().rev().enumerate() {
-            *byte = ALPHABET[(number >> (5 * place)) as usize & 31];
-        }
-        RequestId { bytes, length: (OWN + 1 + digits) as u8 }
+        let length = OWN + 1 + (64 - number.leading_zeros()).div_ceil(5).max(1) as usize;
+        digits(number.into(), &mut bytes[OWN + 1..length]);
+        RequestId { bytes, length: length as u8 }
     }
 }
 
@@ -80,27 +75,8 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// A turn and its session.
-#[derive(Debug)]
-pub struct Turn {
-    /// The session's id.
-    pub session: String,
-    /// The id of the answer.
-    pub message: String,
-}
-
-/// What a thread works on; all may be absent.
-#[derive(Debug, Clone, Default)]
-pub struct Context {
-    /// The request that is answered, or that started the turn.
-    pub request: Option<RequestId>,
-    /// The turn that runs, or that the request started.
-    pub turn: Option<Arc<Turn>>,
-}
-
 thread_local! {
-    static NOW: RefCell<Context> =
-        const { RefCell::new(Context { request: None, turn: None }) };
+    static NOW: Cell<Option<RequestId>> = const { Cell::new(None) };
 }
 
 /// Ends what a thread works on.
@@ -109,36 +85,21 @@ pub struct Entered(());
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        set(Context::default());
+        NOW.set(None);
     }
 }
 
-/// Names what this thread works on until the guard is dropped.
+/// Names the request that this thread answers until the guard is dropped.
 #[must_use = "it ends with the guard"]
-pub fn enter(context: Context) -> Entered {
-    set(context);
+pub fn enter(request: RequestId) -> Entered {
+    NOW.set(Some(request));
     Entered(())
 }
 
-/// Names the turn that this thread's request has started.
-pub fn begin_turn(turn: Arc<Turn>) {
-    let _ = NOW.try_with(|now| {
-        if let Ok(mut now) = now.try_borrow_mut() {
-            now.turn = Some(turn);
-        }
-    });
-}
-
-/// What this thread works on.
+/// The request that this thread answers.
 #[must_use]
-pub fn current() -> Context {
-    // A thread that ends has nothing any more.
-    let now = NOW.try_with(|now| now.try_borrow().map(|now| now.clone()).unwrap_or_default());
-    now.unwrap_or_default()
-}
-
-fn set(context: Context) {
-    let _ = NOW.try_with(|now| now.try_borrow_mut().map(|mut now| *now = context));
+pub fn current() -> Option<RequestId> {
+    NOW.get()
 }
 
 #[cfg(test)]
@@ -165,11 +126,9 @@ mod tests {
     #[test]
     fn a_context_ends_with_its_guard() {
         let request = RequestId::of_client("one");
-        let entered = enter(Context { request, turn: None });
-        let turn = Turn { session: "s".to_owned(), message: "m".to_owned() };
-        begin_turn(Arc::new(turn));
-        assert_eq!((current().request, current().turn.is_some()), (request, true));
+        let entered = enter(request.unwrap());
+        assert_eq!(current(), request);
         drop(entered);
-        assert!(current().request.is_none() && current().turn.is_none());
+        assert_eq!(current(), None);
     }
 }

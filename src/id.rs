@@ -102,13 +102,17 @@ pub fn secret() -> io::Result<[u8; 32]> {
 
 fn encode(time: u64, random: u128) -> String {
     let mut text = [0; TIME_CHARS + RANDOM_CHARS];
-    for (place, slot) in text[..TIME_CHARS].iter_mut().rev().enumerate() {
-        *slot = ALPHABET[(time >> (5 * place) & 31) as usize];
-    }
-    for (place, slot) in text[TIME_CHARS..].iter_mut().rev().enumerate() {
-        *slot = ALPHABET[(random >> (5 * place) & 31) as usize];
-    }
+    let (before, after) = text.split_at_mut(TIME_CHARS);
+    digits(time.into(), before);
+    digits(random, after);
     text.iter().map(|&b| char::from(b)).collect()
+}
+
+/// Fills at most 26 places with the last digits of a number, five bits each.
+pub(crate) fn digits(number: u128, places: &mut [u8]) {
+    for (place, slot) in places.iter_mut().rev().enumerate() {
+        *slot = ALPHABET[(number >> (5 * place) & 31) as usize];
+    }
 }
 
 #[cfg(test)]

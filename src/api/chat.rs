@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::api::fields::Fields;
 use crate::api::{Api, Params};
-use crate::context;
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::http::{Answer, EventStream, Request, Response};
@@ -60,10 +59,6 @@ impl Attended {
     fn start(api: &Api, request: &mut Request<'_>, asks: bool) -> Result<Self, Problem> {
         let Asked { prompt, background } = read(request, asks)?;
         let started = api.sessions.start(prompt)?;
-        context::begin_turn(Arc::new(context::Turn {
-            session: started.session_id.clone(),
-            message: started.message_id.clone(),
-        }));
         Ok(Self { sessions: Arc::clone(&api.sessions), started, background })
     }
 }

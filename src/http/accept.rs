@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::pool::Pool;
 use super::response::Response;
 use super::server::{Seat, Shared};
-use crate::context::{self, Context};
+use crate::context;
 use crate::error::{Code, Problem};
 use crate::os::Waker;
 
@@ -93,7 +93,7 @@ impl Acceptor {
         let _ = stream.set_nonblocking(true);
         let _ = stream.read(&mut [0; 4096]);
         let id = self.shared.next_request();
-        let _entered = context::enter(Context { request: Some(id), turn: None });
+        let _entered = context::enter(id);
         let response = Response::problem(&problem);
         let _ = response.write(&stream, &mut Vec::new(), &id, false, true);
         let _ = stream.shutdown(Shutdown::Write);

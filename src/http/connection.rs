@@ -19,7 +19,7 @@ use super::request::{Request, Upgraded};
 use super::response::{End, Response};
 use super::server::{Seat, canonical};
 use super::{Answer, Serve, WriteEvents};
-use crate::context::{self, Context, RequestId};
+use crate::context::{self, RequestId};
 use crate::error::{Code, Problem};
 
 /// An output buffer larger than this is given back.
@@ -160,7 +160,7 @@ impl Connection {
     #[inline(never)]
     fn refuse(&mut self, problem: &Problem) -> Next {
         let id = self.seat.shared.next_request();
-        let _entered = context::enter(Context { request: Some(id), turn: None });
+        let _entered = context::enter(id);
         let (stream, output) = (self.input.stream(), &mut self.output);
         let written = Response::problem(problem).write(stream, output, &id, false, true);
         Record { method: "-", path: "-", since: Instant::now(), peer: self.seat.peer }
@@ -179,7 +179,7 @@ impl Connection {
         };
         let given = head.request_id().and_then(RequestId::of_client);
         let id = given.unwrap_or_else(|| self.seat.shared.next_request());
-        let _entered = context::enter(Context { request: Some(id), turn: None });
+        let _entered = context::enter(id);
         let mut body = Body::new(head);
         if body.is_done() {
             self.seat.link.has_request();

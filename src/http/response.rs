@@ -71,7 +71,7 @@ impl Response {
     #[must_use]
     pub fn problem(problem: &Problem) -> Self {
         let mut object = problem.to_json();
-        if let Some(request) = context::current().request {
+        if let Some(request) = context::current() {
             object["requestId"] = request.as_str().into();
         }
         let response = Self::json(problem.code.status(), &object)

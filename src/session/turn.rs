@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use crate::agent::{Choice, Engine, Outcome, Past};
 use crate::cancel::Cancel;
-use crate::context::{self, Context};
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::id;
@@ -51,13 +50,8 @@ impl Turn {
         // The lease waits outside the closure, so that a failed spawn does not lose it.
         let slot = Arc::new(Mutex::new(Some(lease)));
         let inner = Arc::clone(&slot);
-        let work =
-            context::Turn { session: self.session_id.clone(), message: self.message_id.clone() };
-        // Whoever asks is on its own thread.
-        let context = Context { request: context::current().request, turn: Some(Arc::new(work)) };
         let run = move || {
             os::begin_stack(STACK_BYTES);
-            let _entered = context::enter(context);
             let lease = inner.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(lease) = lease else { return };
             let (session_id, message_id) = (self.session_id.clone(), self.message_id.clone());

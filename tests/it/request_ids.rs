@@ -1,4 +1,4 @@
-//! Every request has an id: in a field of its answer, in a problem, and wherever it leaves a trace.
+//! Every request has an id: in a field of its answer and in a problem.
 
 use serde_json::json;
 
