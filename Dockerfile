@@ -16,6 +16,6 @@ WORKDIR /project
 ENV OPENCODE_HOSTNAME=0.0.0.0 OPENCODE_DATA_DIR=/data HOME=/home/opencode
 EXPOSE 4096
 HEALTHCHECK --interval=30s --timeout=5s --start-period=2s CMD ["opencode", "status"]
-# The password is given at run time, never in the image (docs/deployment.md):
+# The password is given at run time, never in the image:
 #   docker run -d -p 4096:4096 -e OPENCODE_SERVER_PASSWORD -v "$PWD:/project" opencode-server
 CMD ["opencode", "serve"]

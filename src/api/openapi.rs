@@ -3,7 +3,7 @@
 use crate::api::{Api, Params};
 use crate::error::Problem;
 use crate::http::{Answer, Request, Response};
-use crate::web::packed::Packed;
+use crate::web::packed::{Packed, takes_gzip};
 
 /// With the program's version in it.
 const DOCUMENT: Packed =
@@ -15,7 +15,7 @@ pub(super) fn document(
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
     let response = Response::new(200).header("Content-Type", "application/json");
-    Ok(Answer::Full(DOCUMENT.answer(request, response)))
+    Ok(Answer::Full(DOCUMENT.answer(takes_gzip(request), response)))
 }
 
 #[cfg(test)]

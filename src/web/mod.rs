@@ -78,18 +78,15 @@ pub fn answer(request: &Request<'_>, path: &str) -> Response {
         return text(404, "there is nothing at this path\n");
     };
     // The packed file and the file itself are two things to a cache.
-    let form = if takes_gzip(request) { "" } else { "-plain" };
+    let gzip = takes_gzip(request);
+    let form = if gzip { "" } else { "-plain" };
     let tag = format!("\"{}{form}\"", TAGS.get(name).map_or("", String::as_str));
     let known = request.headers().filter(|(field, _)| field.eq_ignore_ascii_case("if-none-match"));
     let is_known = known.into_iter().any(|(_, value)| lists(value, &tag));
     let response = dressed(Response::new(if is_known { 304 } else { 200 }))
         .header("ETag", tag)
         .header("Content-Type", media_type(name));
-    if is_known {
-        response.header("Vary", "Accept-Encoding")
-    } else {
-        file.answer(request, response)
-    }
+    if is_known { response.header("Vary", "Accept-Encoding") } else { file.answer(gzip, response) }
 }
 
 /// Sends to where the page's relative addresses work: behind a slash.

@@ -21,10 +21,10 @@ impl Packed {
         Ok(bytes)
     }
 
-    /// Puts it into an answer: as it is where the client takes gzip, else unpacked.
-    pub(crate) fn answer(self, request: &Request<'_>, response: Response) -> Response {
+    /// Puts it into an answer: as it is for a client that takes gzip, else unpacked.
+    pub(crate) fn answer(self, gzip: bool, response: Response) -> Response {
         let response = response.header("Vary", "Accept-Encoding");
-        if takes_gzip(request) {
+        if gzip {
             return response.header("Content-Encoding", "gzip").body(self.0);
         }
         match self.unpacked() {

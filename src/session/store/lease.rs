@@ -68,7 +68,6 @@ impl Lease {
         let mut log = lock(&self.active.log);
         if events.iter().any(|event| event.keep == Keep::Durable) {
             if let Err(error) = log.flush(&events, true) {
-                drop(log);
                 // They were never told, so their ids are free.
                 self.next = first;
                 return Err(error);
@@ -76,7 +75,6 @@ impl Lease {
         } else {
             log.hold(&events)?;
         }
-        drop(log);
         Ok(events)
     }
 }
