@@ -7,8 +7,6 @@
 //! server in a project of its own with the same files, which runs until the document's end; its
 //! port is another one.
 
-use std::process::{Command, Stdio};
-
 use crate::likeness::compare;
 use crate::markdown::{Block, Document, root};
 use crate::peers::{has_curl, node_with_websocket};
@@ -148,14 +146,9 @@ fn shell(world: &World, script: &str) -> Ran {
     // Proxies are for elsewhere; nothing may wait for ever.
     let curl = format!("silent\nnoproxy = \"*\"\nmax-time = {}\n", PATIENCE.as_secs());
     world.home.write(".curlrc", &curl);
-    let like = world.command(&[]);
-    let output = Command::new("sh")
-        .args(["-c", &format!("exec 2>&1\n{script}")])
-        .current_dir(world.project.path())
-        .env_clear()
-        .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))))
+    let output = world
+        .beside("sh", &["-c", &format!("exec 2>&1\n{script}")])
         .env("PATH", format!("{}:{path}", program.parent().unwrap().display()))
-        .stdin(Stdio::null())
         .output()
         .unwrap();
     Ran::of(output)

@@ -111,11 +111,17 @@ impl World {
 
     /// Another program in the same place, with ours as its last argument.
     pub(crate) fn through(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = self.beside(program, args);
+        command.arg(env!("CARGO_BIN_EXE_opencode"));
+        command
+    }
+
+    /// Another program in the same place.
+    pub(crate) fn beside(&self, program: &str, args: &[&str]) -> Command {
         let like = self.command(&[]);
         let mut command = Command::new(program);
         command
             .args(args)
-            .arg(like.get_program())
             .current_dir(self.project.path())
             .env_clear()
             .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))))

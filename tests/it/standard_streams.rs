@@ -234,27 +234,25 @@ fn a_model_without_a_word_leaves_stdout_empty_and_a_last_line_is_ended_once() {
     }
 }
 
+/// What a terminal gets of the program with these words, where `script` can make one.
+fn on_a_terminal(world: &World, words: &str, (name, value): (&str, &str)) -> Option<String> {
+    let line = format!("exec '{}' {words}", env!("CARGO_BIN_EXE_opencode"));
+    let script = world.beside("script", &["-qec", &line, "/dev/null"]).env(name, value).output();
+    let Ok(output) = script else {
+        leave_out("there is no `script` here");
+        return None;
+    };
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
 #[test]
 fn where_both_streams_are_one_what_a_tool_does_has_a_line_of_its_own() {
     let shown = |world: &World, prompt: &str| {
-        let like = world.command(&[]);
-        let line = format!("exec '{}' run '{prompt}'", like.get_program().display());
-        let script = Command::new("script")
-            .args(["-qec", &line, "/dev/null"])
-            .current_dir(world.project.path())
-            .env_clear()
-            .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))))
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .output();
-        let text = String::from_utf8(script.ok()?.stdout).unwrap();
+        let text = on_a_terminal(world, &format!("run '{prompt}'"), ("NO_COLOR", "1"))?;
         Some(text.replace("\r\n", "\n"))
     };
     let world = World::new().file("notes.txt", "remember the oat milk\n");
-    let Some(text) = shown(&world, "read the file notes.txt") else {
-        leave_out("there is no `script` here");
-        return;
-    };
+    let Some(text) = shown(&world, "read the file notes.txt") else { return };
     let expected = "Let me open `notes.txt`.\n· read_file notes.txt\n\nHere is `notes.txt`:\n\n\
                     ```\nremember the oat milk\n```\n";
     assert_eq!(text, expected);
@@ -272,21 +270,7 @@ fn where_both_streams_are_one_what_a_tool_does_has_a_line_of_its_own() {
 fn a_terminal_is_not_moved_by_what_a_model_or_a_tool_says() {
     let evil = "red\u{1b}[31m title\u{1b}]0;owned\u{7} up\u{9b}A";
     let (_model, world) = said([spoken(evil)]);
-    let like = world.command(&[]);
-    let line = format!("exec '{}' run 'why?' 2>&1", like.get_program().display());
-    let script = Command::new("script")
-        .args(["-qec", &line, "/dev/null"])
-        .current_dir(world.project.path())
-        .env_clear()
-        .envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .env("TERM", "xterm")
-        .stdin(Stdio::null())
-        .output();
-    let Ok(output) = script else {
-        leave_out("there is no `script` here");
-        return;
-    };
-    let shown = String::from_utf8(output.stdout).unwrap();
+    let Some(shown) = on_a_terminal(&world, "run 'why?' 2>&1", ("TERM", "xterm")) else { return };
     assert!(shown.contains("red[31m title]0;owned upA"), "{shown:?}");
     // A pipe gets it as it is, and standard error never does.
     let (_model, world) = said([spoken(evil)]);
