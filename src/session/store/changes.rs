@@ -4,6 +4,7 @@
 //! that is missed is made good by looking at the session. So they leave no hole among the dense
 //! ids of a turn.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::{Follower, Store};
@@ -38,26 +39,36 @@ impl Store {
     }
 
     /// Tells how a session stands now, to its followers and to those of all sessions. Whoever
-    /// changes a session calls this after it. Two at once may tell in the wrong order, so each
-    /// looks again after telling, until what it told is what is: the last word is right without
-    /// a lock held over storage.
+    /// changes a session calls this after it. One at a time tells of a session; who comes
+    /// meanwhile leaves word, and the one that tells looks again. So the last word is right, and
+    /// told once, without a lock held over storage.
     pub fn tell_changed(&self, session: &str) {
-        let own = self.shared.lock().hubs.get(session).cloned();
-        let own = own.filter(|hub| hub.announces());
-        if own.is_none() && !self.shared.changes.announces() {
-            return;
-        }
-        let mut told = None;
-        // A session that changes faster than it is looked at is told of by who changes it.
-        for _ in 0..8 {
-            let now = self.state_of(session);
-            let Some(body) = now.clone().filter(|_| now != told) else { return };
-            let event = passing(body);
-            if let Some(own) = &own {
-                own.announce(&event);
+        match self.shared.lock().telling.entry(session.to_owned()) {
+            Entry::Occupied(mut looks_again) => {
+                looks_again.insert(true);
+                return;
             }
-            self.shared.changes.announce(&event);
+            Entry::Vacant(place) => place.insert(false),
+        };
+        let mut told = None;
+        loop {
+            let own = self.shared.lock().hubs.get(session).cloned();
+            let hubs = [own.as_ref(), Some(&self.shared.changes)].into_iter().flatten();
+            let hubs: Vec<_> = hubs.filter(|hub| hub.announces()).collect();
+            let now = if hubs.is_empty() { None } else { self.state_of(session) };
+            if let Some(body) = now.clone().filter(|_| now != told) {
+                let event = passing(body);
+                hubs.iter().for_each(|hub| hub.announce(&event));
+            }
             told = now;
+            let telling = &mut self.shared.lock().telling;
+            match telling.get_mut(session) {
+                Some(looks_again) if *looks_again => *looks_again = false,
+                _ => {
+                    telling.remove(session);
+                    return;
+                }
+            }
         }
     }
 

@@ -71,6 +71,8 @@ struct InUse {
     ending: HashSet<String>,
     /// Sessions in which a tool waits for a person.
     waiting: HashSet<String>,
+    /// Sessions of which somebody tells right now how they stand, and whether to look again.
+    telling: HashMap<String, bool>,
     hubs: HashMap<String, Arc<Hub>>,
 }
 
