@@ -14,11 +14,12 @@ use crate::event::Body;
 use crate::id;
 use crate::message::{FinishReason, Time, Usage, whole_ms};
 use crate::os;
+use crate::session::Prompt;
+use crate::session::board::Board;
 use crate::session::doorway::Doorway;
 use crate::session::meter::{Meter, TurnMeter};
 use crate::session::permission::Asker;
 use crate::session::store::{Head, Lease, Store, StoreError};
-use crate::session::{Board, Prompt};
 
 /// Only the pages a turn touches count.
 const STACK_BYTES: usize = 1024 * 1024;

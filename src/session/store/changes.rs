@@ -58,7 +58,9 @@ impl Store {
             let now = if hubs.is_empty() { None } else { self.state_of(session) };
             if let Some(body) = now.clone().filter(|_| now != told) {
                 let event = passing(body);
-                hubs.iter().for_each(|hub| hub.announce(&event));
+                for hub in hubs {
+                    hub.announce(&event);
+                }
             }
             told = now;
             let telling = &mut self.shared.lock().telling;
