@@ -12,13 +12,14 @@
 //! ```
 //!
 //! The log is the truth: a head that is gone or torn is made again from it. Locks are `flock`s,
-//! which the kernel drops with their process. Names and paths never leave this file.
+//! which the kernel drops with their process. Names and paths never leave this file and
+//! `server_lock`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
@@ -26,11 +27,11 @@ use rustix::io::Errno;
 
 use super::backend::{Backend, Events, Turns, Writer};
 use super::backwards::{Backwards, ByTurn};
-use super::entry::{self, Entry};
-use super::record::{self, HEADER, RECORD_BYTES};
-use super::small::{self, found, remove_unfinished, replace, sync_folder};
+use super::log_file::{self, LogReader, LogWriter, last_record};
+use super::record::HEADER;
+use super::small::{self, found, replace, sync_folder};
 use super::{Head, StoreError};
-use crate::event::{Body, Event, EventId};
+use crate::event::{Body, EventId};
 use crate::id;
 
 /// The version of the folder's layout.
@@ -56,13 +57,6 @@ struct Counted {
     looked: Instant,
     /// The time of the folder's last change, if it is old enough to be told from the next one.
     changed: Option<SystemTime>,
-}
-
-/// Holds a project for one server, until it is dropped.
-#[derive(Debug)]
-pub struct ServerLock {
-    file: File,
-    root: PathBuf,
 }
 
 impl Files {
@@ -94,15 +88,6 @@ impl Files {
         // What is no id never becomes a name.
         id::time_ms(session).ok_or(StoreError::Missing)?;
         Ok(self.root.join("sessions").join(format!("{session}.{kind}")))
-    }
-
-    fn log(&self, session: &str) -> Result<BufReader<File>, StoreError> {
-        let mut log =
-            BufReader::with_capacity(64 * 1024, found(small::open(&self.path(session, "log")?))?);
-        let mut first = Vec::new();
-        Read::by_ref(&mut log).take(HEADER.len() as u64 + 8).read_until(b'\n', &mut first)?;
-        record::check_header(&first)?;
-        Ok(log)
     }
 
     /// The head as the log tells it.
@@ -237,19 +222,12 @@ impl Backend for Files {
     }
 
     fn events(&self, session: &str, after: EventId) -> Result<Events, StoreError> {
-        let log = self.log(session)?;
-        let place = session.to_owned();
-        Ok(Box::new(LogReader {
-            log,
-            after,
-            line: Vec::new(),
-            ready: Vec::new().into_iter(),
-            place,
-        }))
+        let log = log_file::open(&self.path(session, "log")?)?;
+        Ok(Box::new(LogReader::new(log, session, after)))
     }
 
     fn turns(&self, session: &str, before: Option<&str>) -> Result<Turns, StoreError> {
-        let log = self.log(session)?.into_inner();
+        let log = log_file::open(&self.path(session, "log")?)?.into_inner();
         Ok(Box::new(ByTurn::new(Backwards::new(log, session, before)?)))
     }
 
@@ -259,7 +237,7 @@ impl Backend for Files {
         let running = self.running(session);
         let (lock, was_left) = lock_file(&running)?;
         // It may have been deleted between the look and the lock.
-        let taken = FilesWriter::open(&path, running.clone(), lock, was_left);
+        let taken = LogWriter::open(&path, running.clone(), lock, was_left);
         if taken.is_err() && !was_left {
             let _ = fs::remove_file(running);
         }
@@ -354,222 +332,4 @@ fn lock_file(path: &Path) -> Result<(File, bool), StoreError> {
         }
     }
     Err(StoreError::Busy)
-}
-
-struct FilesWriter {
-    log: File,
-    /// Where the last whole record ends.
-    end: u64,
-    last_id: EventId,
-    fence: u64,
-    unfinished: bool,
-    running: PathBuf,
-    /// Dropped last: it is the lock.
-    _lock: File,
-}
-
-impl FilesWriter {
-    fn open(
-        path: &Path,
-        running: PathBuf,
-        mut lock: File,
-        unfinished: bool,
-    ) -> Result<Self, StoreError> {
-        let mut log = found(small::open_with(OpenOptions::new().read(true).append(true), path))?;
-        let mut first = Vec::new();
-        Read::by_ref(&mut log).take(HEADER.len() as u64).read_to_end(&mut first)?;
-        record::check_header(&first)?;
-        let (end, last_id) = last_record(&mut log)?;
-        if end < log.metadata()?.len() {
-            log::warn!("a record was torn by a crash, and is cut off");
-            log.set_len(end)?;
-        }
-        // Who died, or could not write, may have told events of a turn that no log knows.
-        let mut left = Vec::new();
-        Read::by_ref(&mut lock).take(64).read_to_end(&mut left)?;
-        let left: u32 =
-            std::str::from_utf8(&left).ok().and_then(|left| left.trim().parse().ok()).unwrap_or(0);
-        let fence = u64::from(left).max(last_id >> 32) + 1;
-        lock.set_len(0)?;
-        lock.seek(SeekFrom::Start(0))?;
-        lock.write_all(fence.to_string().as_bytes())?;
-        Ok(Self { log, end, last_id, fence, unfinished, running, _lock: lock })
-    }
-}
-
-/// Where the last whole record of a log ends, and its id.
-fn last_record(log: &mut File) -> Result<(u64, EventId), StoreError> {
-    let length = log.metadata()?.len();
-    let header = HEADER.len() as u64;
-    // Two records: a torn one may stand behind the last whole one.
-    let start = length.saturating_sub(2 * RECORD_BYTES as u64).max(header);
-    let mut window = 64 * 1024;
-    loop {
-        let from = length.saturating_sub(window).max(start);
-        log.seek(SeekFrom::Start(from))?;
-        let mut bytes = Vec::new();
-        Read::by_ref(log).take(length - from).read_to_end(&mut bytes)?;
-        let mut end = bytes.len();
-        while let Some(line_end) = bytes[..end].iter().rposition(|&byte| byte == b'\n') {
-            let line_start = bytes[..line_end].iter().rposition(|&b| b == b'\n').map(|at| at + 1);
-            let line_start = match line_start {
-                Some(start) => start,
-                None if from == header => 0,
-                None => break,
-            };
-            if let Some((id, _)) = record::decode(&bytes[line_start..line_end]) {
-                return Ok((from + line_end as u64 + 1, id));
-            }
-            end = line_start;
-        }
-        if from == start {
-            if from == header {
-                return Ok((header, 0));
-            }
-            return Err(StoreError::Damaged("the end of a log cannot be read".to_owned()));
-        }
-        window *= 8;
-    }
-}
-
-impl Writer for FilesWriter {
-    fn last_id(&self) -> EventId {
-        self.last_id
-    }
-
-    fn fence(&self) -> u64 {
-        self.fence
-    }
-
-    fn is_unfinished(&self) -> bool {
-        self.unfinished
-    }
-
-    fn append(&mut self, events: &[Arc<Event>], sync: bool) -> Result<(), StoreError> {
-        let entries = entry::entries(events.iter().map(AsRef::as_ref));
-        let Some(last) = entries.last().map(Entry::last_id) else { return Ok(()) };
-        let line = record::encode(&entries)?;
-        let written = self
-            .log
-            .write_all(&line)
-            .and_then(|()| if sync { self.log.sync_data() } else { Ok(()) });
-        if let Err(error) = written {
-            // What was written of it must not stand before the next record.
-            if let Err(worse) = self.log.set_len(self.end) {
-                log::error!("a log cannot be cut back after a failed write: {worse}");
-            }
-            return Err(error.into());
-        }
-        self.end += line.len() as u64;
-        self.last_id = last;
-        Ok(())
-    }
-
-    fn release(self: Box<Self>) {
-        if let Err(error) = fs::remove_file(&self.running) {
-            log::warn!("the mark of a running turn stays behind: {error}");
-        }
-    }
-}
-
-/// Reads a log to its end, and on when it has grown.
-struct LogReader {
-    log: BufReader<File>,
-    after: EventId,
-    /// What has been read of a line.
-    line: Vec<u8>,
-    ready: std::vec::IntoIter<Event>,
-    place: String,
-}
-
-impl Iterator for LogReader {
-    type Item = Result<Event, StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(event) = self.ready.next() {
-                return Some(Ok(event));
-            }
-            match self.log.by_ref().take(RECORD_BYTES as u64).read_until(b'\n', &mut self.line) {
-                Ok(0) => return None,
-                Ok(_) if self.line.ends_with(b"\n") => {}
-                Ok(_) if self.line.len() > RECORD_BYTES => {
-                    // No record is so long; its end will not be one either.
-                    self.line.clear();
-                    continue;
-                }
-                Ok(_) => return None,
-                Err(error) => return Some(Err(error.into())),
-            }
-            let line = std::mem::take(&mut self.line);
-            let Some((last, json)) = record::decode(&line[..line.len() - 1]) else {
-                log::error!("session {}: a damaged record is passed over", self.place);
-                continue;
-            };
-            if last <= self.after {
-                continue;
-            }
-            match serde_json::from_slice::<Vec<Entry>>(json) {
-                Ok(entries) => {
-                    let after = self.after;
-                    let events: Vec<_> =
-                        entries.into_iter().flat_map(|entry| entry.events(after)).collect();
-                    self.after = last;
-                    self.ready = events.into_iter();
-                }
-                Err(error) => {
-                    log::error!("session {}: a record is not understood: {error}", self.place);
-                }
-            }
-        }
-    }
-}
-
-impl ServerLock {
-    /// Claims a project for this server.
-    ///
-    /// # Errors
-    /// [`StoreError::Served`] with the address of the server that has it.
-    pub fn claim(root: &Path) -> Result<Self, StoreError> {
-        let path = root.join("server");
-        let file = small::open_with(OpenOptions::new().read(true).write(true).create(true), &path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                remove_unfinished(&root.join("sessions"));
-                Ok(Self { file, root: root.to_owned() })
-            }
-            Err(Errno::WOULDBLOCK) => {
-                let mut address = String::new();
-                let _ = file.take(1024).read_to_string(&mut address);
-                Err(StoreError::Served(address))
-            }
-            Err(error) => Err(io::Error::from(error).into()),
-        }
-    }
-
-    /// The secret of this project's servers: made by the first one, and the same after a restart.
-    pub fn key(&self) -> io::Result<[u8; 32]> {
-        let path = self.root.join("key");
-        match small::read(&path) {
-            Ok(bytes) => {
-                if let Ok(key) = bytes.try_into() {
-                    return Ok(key);
-                }
-                log::warn!("the key of cookies was damaged: who had signed in must do so again");
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => log::warn!("{error}"),
-            Err(error) => return Err(error),
-        }
-        let key = id::secret()?;
-        replace(&path, &key, true)?;
-        Ok(key)
-    }
-
-    /// Tells the address for whoever finds the project taken.
-    pub fn announce(&mut self, address: &str) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(address.as_bytes())
-    }
 }

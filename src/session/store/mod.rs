@@ -14,8 +14,10 @@ mod files;
 mod follow;
 mod head;
 mod lease;
+mod log_file;
 mod memory;
 mod record;
+mod server_lock;
 mod small;
 mod tend;
 #[cfg(test)]
@@ -38,10 +40,10 @@ use memory::Memory;
 
 pub use changes::ALL_SESSIONS;
 pub use error::StoreError;
-pub use files::ServerLock;
 pub use follow::{Follower, Next};
 pub use head::Head;
 pub use lease::Lease;
+pub use server_lock::ServerLock;
 
 /// All sessions of a project.
 pub struct Store {
