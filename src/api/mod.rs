@@ -136,7 +136,7 @@ impl Api {
     fn route(&self, request: &mut Request<'_>, start: usize) -> Result<Answer, Problem> {
         let path = match request.path().get(start..) {
             None | Some("") if self.has_page && start > 0 => {
-                return Ok(Answer::Full(web::to_slash(&self.server.base_path)));
+                return Ok(Answer::Full(web::to_slash(&self.server.base_path, request.query())));
             }
             None | Some("") => "/",
             Some(path) => path,

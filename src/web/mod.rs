@@ -91,8 +91,9 @@ pub fn answer(request: &Request<'_>, path: &str) -> Response {
 
 /// Sends to where the page's relative addresses work: behind a slash.
 #[must_use]
-pub fn to_slash(base_path: &str) -> Response {
-    let place = format!("{base_path}/");
+pub fn to_slash(base_path: &str, query: Option<&str>) -> Response {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let place = format!("{base_path}/{query}");
     text(307, "the page is behind a slash\n").header("Location", place)
 }
 

@@ -170,6 +170,8 @@ fn the_page_is_below_the_base_path() {
     let bare = server.ask("GET", "/code", None);
     assert_eq!((bare.status, bare.field("Location")), (307, Some("/code/")));
     assert_dressed(&bare);
+    let asked = server.ask("GET", "/code?a=b%20c", None);
+    assert_eq!(asked.field("Location"), Some("/code/?a=b%20c"), "the query is kept");
     assert_eq!(server.ask("GET", "/code/s/x", None).body, page.body);
     assert_eq!(server.ask("GET", "/code/s/assets/app.js", None).status, 200);
     assert_eq!(server.get("/code/api/status")["status"], "ok");
