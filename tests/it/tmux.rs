@@ -41,6 +41,8 @@ impl Tmux {
             ("TERM", "tmux-256color"),
             ("LANG", "C.UTF-8"),
             ("OLLAMA_HOST", "http://127.0.0.1:1"),
+            // It would be written as the shell ends, into a home that is being removed.
+            ("HISTFILE", "/dev/null"),
         ];
         for (name, value) in own.iter().chain(env) {
             shell = format!("{shell} '{name}={value}'");
