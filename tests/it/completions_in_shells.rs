@@ -4,13 +4,13 @@ use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 
 use crate::peers::leave_out;
-use crate::program::World;
+use crate::program::{World, binary};
 
 /// A project in which `opencode` is a program to be found, and a session of it.
 fn world() -> (World, String) {
     let world = World::new().file("notes.txt", "x").file("bin/.keep", "");
     let bin = world.project.path().join("bin");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_opencode"), bin.join("opencode")).unwrap();
+    std::os::unix::fs::symlink(binary(), bin.join("opencode")).unwrap();
     let run = world.run(&["run", "--format", "json", "hello"]);
     let first: serde_json::Value =
         serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();

@@ -10,7 +10,7 @@
 use crate::likeness::compare;
 use crate::markdown::{Block, Document, root};
 use crate::peers::{has_curl, node_with_websocket};
-use crate::program::{Ran, Serving, World};
+use crate::program::{Ran, Serving, World, binary};
 use crate::wire::PATIENCE;
 
 /// Blocks ```` ```sh ```` that are not run, by their first lines: what runs this test, what sets
@@ -141,7 +141,7 @@ fn faults(document: &Document) -> Vec<String> {
 
 /// A shell that knows the program by its name, and writes all there is to standard output.
 fn shell(world: &World, script: &str) -> Ran {
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_opencode"));
+    let program = std::path::Path::new(binary());
     let path = std::env::var("PATH").unwrap_or_default();
     // Proxies are for elsewhere; nothing may wait for ever.
     let curl = format!("silent\nnoproxy = \"*\"\nmax-time = {}\n", PATIENCE.as_secs());

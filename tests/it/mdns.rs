@@ -14,7 +14,7 @@ use serde_json::Value;
 use simple_dns::{CLASS, Name, Packet, Question, TYPE};
 
 use crate::peers::leave_out;
-use crate::program::{Dir, Ran, Serving, WITH_THE_TEST, World, await_that};
+use crate::program::{Dir, Ran, Serving, WITH_THE_TEST, World, await_that, binary};
 use crate::tmux::Tmux;
 use crate::wire::PATIENCE;
 
@@ -303,7 +303,7 @@ fn the_terminal_ui_attaches_by_the_name_alone() {
     let world = World::new();
     let Some(tmux) = Tmux::start(&world, (100, 30), &[]) else { return };
     // The shell goes to the other machine; its `/run` is of no matter here.
-    let program = env!("CARGO_BIN_EXE_opencode");
+    let program = binary();
     let enter = b.prefix().join(" ");
     tmux.run(&format!("{enter} {program} attach opencode://opencode.local"));
     tmux.await_text("offline/guide answers, as build");

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
@@ -13,6 +13,16 @@ use crate::wire::{Client, PATIENCE, Reply};
 
 /// In front of a program that would outlive a test that is killed: it ends with the test's thread.
 pub(crate) const WITH_THE_TEST: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
+
+/// The program: what cargo built, or another one that `OPENCODE_TEST_BINARY` names, such as the
+/// binary of another processor behind its emulator.
+pub(crate) fn binary() -> &'static str {
+    static BINARY: OnceLock<String> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        std::env::var("OPENCODE_TEST_BINARY")
+            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_opencode").to_owned())
+    })
+}
 
 /// A directory that is gone with the test.
 pub(crate) struct Dir(PathBuf);
@@ -82,7 +92,7 @@ impl World {
 
     /// The program with arguments, in the project.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_opencode"));
+        let mut command = Command::new(binary());
         command
             .args(args)
             .current_dir(self.project.path())
@@ -112,7 +122,7 @@ impl World {
     /// Another program in the same place, with ours as its last argument.
     pub(crate) fn through(&self, program: &str, args: &[&str]) -> Command {
         let mut command = self.beside(program, args);
-        command.arg(env!("CARGO_BIN_EXE_opencode"));
+        command.arg(binary());
         command
     }
 

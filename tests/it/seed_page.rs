@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::program::{World, text, types};
+use crate::program::{World, binary, text, types};
 
 #[test]
 fn a_chat_answers_and_names_its_session() {
@@ -72,7 +72,7 @@ fn both_scripts_on_the_page_run_as_printed() {
 
     let script = format!(
         "#!/bin/bash\nresult=$({} run --attach {} \"$1\")\necho \"$result\" | grep -A5 '```' | head -20\n",
-        env!("CARGO_BIN_EXE_opencode"),
+        binary(),
         server.url()
     );
     server.world.project.write("ask.sh", &script);

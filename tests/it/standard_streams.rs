@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::peers::leave_out;
-use crate::program::World;
+use crate::program::{World, binary};
 use crate::scripted::{Protocol, said, spoken, stream};
 
 /// What a script in bash comes to; `$0` is the program.
@@ -106,7 +106,7 @@ fn what_is_no_text_or_too_much_is_told_and_not_sent() {
     let world = World::new().file("nul.txt", "a\0b").file("long.txt", &"x".repeat(256 * 1024 + 1));
     std::fs::write(world.project.path().join("latin1.txt"), b"Gr\xfc\xdfe\n").unwrap();
     std::fs::write(world.project.path().join("huge.txt"), vec![b'x'; 512 * 1024 + 1]).unwrap();
-    std::fs::copy(env!("CARGO_BIN_EXE_opencode"), world.project.path().join("binary")).unwrap();
+    std::fs::copy(binary(), world.project.path().join("binary")).unwrap();
     for (script, word) in [
         ("\"$0\" run hello < latin1.txt", "standard input: it is not UTF-8"),
         ("\"$0\" run hello < nul.txt", "standard input: it has NUL bytes"),
@@ -236,7 +236,7 @@ fn a_model_without_a_word_leaves_stdout_empty_and_a_last_line_is_ended_once() {
 
 /// What a terminal gets of the program with these words, where `script` can make one.
 fn on_a_terminal(world: &World, words: &str, (name, value): (&str, &str)) -> Option<String> {
-    let line = format!("exec '{}' {words}", env!("CARGO_BIN_EXE_opencode"));
+    let line = format!("exec '{}' {words}", binary());
     let script = world.beside("script", &["-qec", &line, "/dev/null"]).env(name, value).output();
     let Ok(output) = script else {
         leave_out("there is no `script` here");

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal};
 
-use crate::program::{World, is_alive};
+use crate::program::{World, binary, is_alive};
 use crate::wire::PATIENCE;
 
 /// What the shell asks with.
@@ -90,7 +90,7 @@ impl Tmux {
 
     /// Starts the program in the shell.
     pub(crate) fn attach(&self, args: &str) {
-        self.run(&format!("{} attach {args}", env!("CARGO_BIN_EXE_opencode")));
+        self.run(&format!("{} attach {args}", binary()));
     }
 
     pub(crate) fn screen(&self) -> String {
