@@ -50,6 +50,11 @@ impl Cookies {
         }
     }
 
+    /// The name they have in common.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The `Set-Cookie` value of a new cookie; `now` is in seconds since 1970.
     pub(super) fn give(&self, scope: Scope, now: u64) -> String {
         let expiry = (now + LIFETIME).to_string();

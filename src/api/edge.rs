@@ -143,6 +143,11 @@ impl Edge {
         wait.unwrap_or(Ok(()))
     }
 
+    /// The name of the cookie that stands for the password. None where there is no password.
+    pub(super) fn cookie_name(&self) -> Option<&str> {
+        self.auth.as_ref().map(|auth| auth.cookies.name())
+    }
+
     /// Signs out: the `Set-Cookie` that ends the cookie.
     pub(super) fn sign_out(&self, request: &Request<'_>) -> Option<String> {
         let auth = self.auth.as_ref()?;

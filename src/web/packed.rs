@@ -1,31 +1,43 @@
 //! What the program carries with it: files packed by `build.rs`, and answers with them.
 
-use std::io::{self, Read};
+use std::borrow::Cow;
+use std::io::{self, Read, Write as _};
 
+use flate2::Compression;
 use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 
 use crate::http::{Request, Response};
 
 /// No file is larger, unpacked.
 const MOST: u64 = 1024 * 1024;
 
-/// A file as it is embedded.
+/// A file as it is embedded, or as it was packed here.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Packed(pub(crate) &'static [u8]);
+pub(crate) struct Packed<B = &'static [u8]>(pub(crate) B);
 
-impl Packed {
+impl Packed<Vec<u8>> {
+    /// Packs a file.
+    pub(crate) fn pack(bytes: &[u8]) -> io::Result<Self> {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+        packer.write_all(bytes)?;
+        packer.finish().map(Self)
+    }
+}
+
+impl<B: AsRef<[u8]> + Clone + Into<Cow<'static, [u8]>>> Packed<B> {
     /// The file itself.
-    pub(crate) fn unpacked(self) -> io::Result<Vec<u8>> {
+    pub(crate) fn unpacked(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        GzDecoder::new(self.0).take(MOST).read_to_end(&mut bytes)?;
+        GzDecoder::new(self.0.as_ref()).take(MOST).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
     /// Puts it into an answer: as it is for a client that takes gzip, else unpacked.
-    pub(crate) fn answer(self, gzip: bool, response: Response) -> Response {
+    pub(crate) fn answer(&self, gzip: bool, response: Response) -> Response {
         let response = response.header("Vary", "Accept-Encoding");
         if gzip {
-            return response.header("Content-Encoding", "gzip").body(self.0);
+            return response.header("Content-Encoding", "gzip").body(self.0.clone());
         }
         match self.unpacked() {
             Ok(bytes) => response.body(bytes),

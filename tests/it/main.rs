@@ -13,6 +13,7 @@ mod crash;
 mod curl_examples;
 mod cut_proxy;
 mod damaged_store;
+mod description;
 mod documented_examples;
 mod documents;
 mod edge;
