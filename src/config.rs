@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod keys;
 mod layers;
+mod logs;
 mod origin;
 mod permission;
 mod providers;
@@ -35,6 +36,7 @@ pub use credentials::{Credentials, credentials, password_source};
 pub use env::{Env, data_dir};
 pub use error::{ConfigError, Issue};
 pub use layers::{Options, check, distrust, load, trust, trusted};
+pub use logs::{Format, Levels, Logs, ROOMS, early as early_logs};
 pub use origin::{ConfigFile, Origin, Scope};
 pub use settings::{MASK, Setting};
 pub use trust::TrustedFile;
@@ -45,6 +47,8 @@ pub use twins::{ServerFlags, TWINS, Twin};
 pub struct Config {
     /// The `server` section.
     pub server: Server,
+    /// The `log` section.
+    pub log: Logs,
     /// `provider/model` that answers where nothing else says.
     pub model: Option<String>,
     /// The agent that answers where nothing else says.

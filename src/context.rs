@@ -1,6 +1,7 @@
-//! Which request a thread answers: its problems name it, however deep they arise.
+//! Which request a thread answers, and which turn it works on: problems and the log name them,
+//! however deep they arise.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use crate::id::{digits, random};
@@ -75,8 +76,18 @@ impl fmt::Debug for RequestId {
     }
 }
 
+/// The turn that a thread works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// Its session.
+    pub session_id: String,
+    /// Its answer.
+    pub message_id: String,
+}
+
 thread_local! {
     static NOW: Cell<Option<RequestId>> = const { Cell::new(None) };
+    static TURN: RefCell<Option<Turn>> = const { RefCell::new(None) };
 }
 
 /// Ends what a thread works on.
@@ -86,6 +97,7 @@ pub struct Entered(());
 impl Drop for Entered {
     fn drop(&mut self) {
         NOW.set(None);
+        TURN.set(None);
     }
 }
 
@@ -94,6 +106,24 @@ impl Drop for Entered {
 pub fn enter(request: RequestId) -> Entered {
     NOW.set(Some(request));
     Entered(())
+}
+
+/// Names the turn that this thread works on, until what it entered before is over.
+pub fn work_on(turn: Turn) {
+    TURN.set(Some(turn));
+}
+
+/// The same for a thread of the turn's own, with the request that began it.
+#[must_use = "it ends with the guard"]
+pub fn enter_turn(request: Option<RequestId>, turn: Turn) -> Entered {
+    NOW.set(request);
+    work_on(turn);
+    Entered(())
+}
+
+/// Looks at the turn that this thread works on.
+pub fn with_turn<R>(look: impl FnOnce(Option<&Turn>) -> R) -> R {
+    TURN.with_borrow(|turn| look(turn.as_ref()))
 }
 
 /// The request that this thread answers.
@@ -128,7 +158,13 @@ mod tests {
         let request = RequestId::of_client("one");
         let entered = enter(request.unwrap());
         assert_eq!(current(), request);
+        let turn = Turn { session_id: "s".to_owned(), message_id: "m".to_owned() };
+        work_on(turn.clone());
+        assert!(with_turn(|now| now == Some(&turn)));
         drop(entered);
         assert_eq!(current(), None);
+        assert!(with_turn(|now| now.is_none()));
+        drop(enter_turn(request, turn));
+        assert!(current().is_none() && with_turn(|now| now.is_none()));
     }
 }

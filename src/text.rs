@@ -85,9 +85,7 @@ pub fn plain_json(json: &str) -> Cow<'_, str> {
 /// record of a log stays one line, and says what it was given.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    let is_harmful =
-        |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || reorders(c);
-    if !text.contains(is_harmful) {
+    if !text.contains(breaks_lines) {
         return Cow::Borrowed(text);
     }
     let mut line = String::with_capacity(text.len() + 16);
@@ -95,11 +93,18 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
         match c {
             '\n' | '\r' | '\t' => line.extend(c.escape_default()),
             c if c.is_ascii_control() => _ = write!(line, "\\x{:02x}", c as u32),
-            c if is_harmful(c) => line.extend(c.escape_unicode()),
+            c if breaks_lines(c) => line.extend(c.escape_unicode()),
             c => line.push(c),
         }
     }
     Cow::Owned(line)
+}
+
+/// Whether a character ends a line, moves a cursor or reorders what stands beside it. All of them
+/// are within the first plane.
+#[must_use]
+pub fn breaks_lines(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || reorders(c)
 }
 
 fn reorders(c: char) -> bool {

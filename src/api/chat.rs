@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::api::fields::Fields;
 use crate::api::{Api, Params};
+use crate::context;
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::http::{Answer, EventStream, Request, Response};
@@ -59,6 +60,10 @@ impl Attended {
     fn start(api: &Api, request: &mut Request<'_>, asks: bool) -> Result<Self, Problem> {
         let Asked { prompt, background } = read(request, asks)?;
         let started = api.sessions.start(prompt)?;
+        context::work_on(context::Turn {
+            session_id: started.session_id.clone(),
+            message_id: started.message_id.clone(),
+        });
         Ok(Self { sessions: Arc::clone(&api.sessions), started, background })
     }
 }

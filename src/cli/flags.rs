@@ -104,6 +104,18 @@ macro_rules! server_flags {
                 Some("OPENCODE_INSECURE"),
                 "Serve other machines without a password",
             ),
+            flag(
+                "log-level",
+                Some("LEVEL"),
+                Some("OPENCODE_LOG_LEVEL"),
+                "How much is logged: error, warn, info, debug or off (info)",
+            ),
+            flag(
+                "log-format",
+                Some("text|json"),
+                Some("OPENCODE_LOG_FORMAT"),
+                "json: one object a line (text)",
+            ),
             $($more,)*
             HELP,
         ]

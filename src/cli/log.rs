@@ -1,34 +1,79 @@
-//! The log on standard error: one line a record, control characters escaped.
+//! The log on standard error: one line a record, for people or as JSON, with the request and the
+//! turn that it is about. Whatever is in a text, it can neither begin a line nor move a cursor.
+
+mod line;
 
 use std::cell::RefCell;
-use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::id::{now_ms, rfc3339};
-use crate::text::escaped;
+use crate::config::{Format, Levels, Logs, ROOMS};
 
 /// A thread keeps room for a line of this length.
 const KEPT: usize = 1024;
 
-struct Stderr;
+/// What is logged now; whoever logs looks at it, and nobody waits for anybody.
+struct Stderr {
+    general: AtomicUsize,
+    rooms: [AtomicUsize; ROOMS.len()],
+    is_json: AtomicBool,
+}
 
-static LOGGER: Stderr = Stderr;
+static LOGGER: Stderr = Stderr {
+    general: AtomicUsize::new(0),
+    rooms: [const { AtomicUsize::new(0) }; ROOMS.len()],
+    is_json: AtomicBool::new(false),
+};
 
-/// Sends the log to standard error from now on.
-pub(super) fn start(level: LevelFilter) {
+/// Sends the log to standard error from now on, a panic's words too.
+pub(super) fn start(logs: &Logs) {
     if log::set_logger(&LOGGER).is_ok() {
-        log::set_max_level(level);
+        std::panic::set_hook(Box::new(|panic| {
+            let at = panic.location().map(ToString::to_string).unwrap_or_default();
+            let thread = std::thread::current();
+            let thread = thread.name().unwrap_or("?");
+            let text = panic.payload_as_str().unwrap_or("without a text");
+            log::error!(target: "opencode", "panicked at {at} in thread {thread}: {text}");
+        }));
     }
+    set(logs);
+}
+
+/// What a command of a person says on standard error.
+pub(super) fn only_errors() -> Logs {
+    Logs { levels: Levels::all(LevelFilter::Error), format: Format::Text }
+}
+
+/// Changes what is logged.
+pub(super) fn set(logs: &Logs) {
+    LOGGER.general.store(logs.levels.general as usize, Ordering::Relaxed);
+    for (level, wanted) in LOGGER.rooms.iter().zip(&logs.levels.rooms) {
+        level.store(*wanted as usize, Ordering::Relaxed);
+    }
+    LOGGER.is_json.store(logs.format == Format::Json, Ordering::Relaxed);
+    log::set_max_level(logs.levels.most());
+}
+
+/// Whether lines are JSON.
+pub(super) fn is_json() -> bool {
+    LOGGER.is_json.load(Ordering::Relaxed)
 }
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // What the libraries tell below a warning is theirs, and may hold addresses and headers.
-        metadata.target().starts_with("opencode")
-            || metadata.target() == "request"
-            || metadata.level() <= Level::Warn
+        let level = match room(metadata.target()) {
+            Some(room) => {
+                let place = ROOMS.iter().position(|known| *known == room);
+                place.map_or(&self.general, |place| &self.rooms[place])
+            }
+            // What the libraries tell below a warning is theirs, and may hold addresses and
+            // headers.
+            None if metadata.level() <= Level::Warn => &self.general,
+            None => return false,
+        };
+        metadata.level() as usize <= level.load(Ordering::Relaxed)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -39,7 +84,12 @@ impl Log for Stderr {
             static LINE: RefCell<String> = const { RefCell::new(String::new()) };
         }
         LINE.with_borrow_mut(|text| {
-            line(text, record);
+            text.clear();
+            if is_json() {
+                line::json(text, record)
+            } else {
+                line::text(text, record)
+            }
             // One write, so that lines of several threads do not mix; a closed stderr is no
             // failure.
             let _ = io::stderr().write_all(text.as_bytes());
@@ -50,69 +100,51 @@ impl Log for Stderr {
     fn flush(&self) {}
 }
 
-/// Prints one record as one line: whatever is in its text can neither begin another nor move a
-/// cursor.
-fn line(text: &mut String, record: &Record<'_>) {
-    let level = match record.level() {
-        Level::Error => "error",
-        Level::Warn => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
-    };
-    text.clear();
-    push_time(text, now_ms());
-    // Writing to a string cannot fail.
-    let _ = write!(text, " {level} ");
-    let _ = write!(Escaping(text), "{}", record.args());
-    text.push('\n');
-}
-
-/// The time in RFC 3339; all but its milliseconds is printed once a second.
-fn push_time(text: &mut String, ms: u64) {
-    thread_local! {
-        static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+/// The room that a record comes from; none for another crate's.
+fn room(target: &str) -> Option<&str> {
+    if target == "request" {
+        return Some(target);
     }
-    SECOND.with_borrow_mut(|(second, printed)| {
-        if *second != ms / 1000 {
-            *second = ms / 1000;
-            rfc3339(*second * 1000).trim_end_matches(".000Z").clone_into(printed);
-        }
-        let _ = write!(text, "{printed}.{:03}Z", ms % 1000);
-    });
-}
-
-/// Escapes what is written through it.
-struct Escaping<'a>(&'a mut String);
-
-impl fmt::Write for Escaping<'_> {
-    fn write_str(&mut self, part: &str) -> fmt::Result {
-        self.0.push_str(&escaped(part));
-        Ok(())
+    let rest = target.strip_prefix("opencode")?;
+    if rest.is_empty() {
+        return Some(target);
     }
+    rest.strip_prefix("::").map(|path| path.split("::").next().unwrap_or(path))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
-    fn a_time_has_milliseconds() {
-        for ms in [1_764_000_000_000, 1_764_000_000_007, 1_764_000_001_120] {
-            let mut text = String::new();
-            push_time(&mut text, ms);
-            assert_eq!(text, rfc3339(ms));
-        }
+    fn a_room_is_the_first_part_of_a_path() {
+        assert_eq!(room("opencode::http::connection"), Some("http"));
+        assert_eq!(room("opencode::id"), Some("id"));
+        assert_eq!(room("opencode"), Some("opencode"));
+        assert_eq!(room("request"), Some("request"));
+        assert_eq!(room("opencode_like::http"), None);
+        assert_eq!(room("rustls::client"), None);
     }
 
     #[test]
-    fn a_record_cannot_forge_another() {
-        let forged = "GET /x\n2026-01-01T00:00:00Z info all is well\r\x1b[2J\u{9b}1m\u{2028}é";
-        let mut text = String::new();
-        let record = format_args!("{forged}");
-        line(&mut text, &Record::builder().level(Level::Info).args(record).build());
-        let expected =
-            " info GET /x\\n2026-01-01T00:00:00Z info all is well\\r\\x1b[2J\\u{9b}1m\\u{2028}é\n";
-        assert!(text.ends_with(expected), "{text}");
+    fn every_room_that_logs_has_a_level_and_no_other() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut found = vec!["request".to_owned()];
+        for entry in ignore::Walk::new(&source).flatten() {
+            let path = entry.path();
+            let is_code = path.extension().is_some_and(|kind| kind == "rs");
+            let macros = ["error!(", "warn!(", "info!(", "debug!("].map(|m| format!("log::{m}"));
+            if is_code && macros.iter().any(|m| std::fs::read_to_string(path).unwrap().contains(m))
+            {
+                let inside = path.strip_prefix(&source).unwrap().to_str().unwrap();
+                let room = inside.split('/').next().unwrap().trim_end_matches(".rs");
+                found.push(room.to_owned());
+            }
+        }
+        found.sort();
+        found.dedup();
+        assert_eq!(found, ROOMS);
     }
 }

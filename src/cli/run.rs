@@ -30,7 +30,7 @@ const ABORT_TIME: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(3600);
 
 pub(super) fn run(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
-    crate::cli::log::start(log::LevelFilter::Error);
+    crate::cli::log::start(&crate::cli::log::only_errors());
     let format = match typed.value("format") {
         None | Some("text") => Format::Text,
         Some("json") => Format::Json,

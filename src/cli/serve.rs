@@ -51,10 +51,23 @@ enum Page {
 }
 
 fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
-    crate::cli::log::start(log::LevelFilter::Info);
+    let flags = flags(typed)?;
+    // Even what is wrong with the configuration is told in the form that was asked for.
+    crate::cli::log::start(&config::early_logs(env, &flags));
+    match run(typed, env, page, flags) {
+        Err(failure) if crate::cli::log::is_json() => {
+            log::error!("{failure}");
+            Ok(failure.exit)
+        }
+        ended => ended,
+    }
+}
+
+fn run(typed: &Typed, env: &Env, page: Page, flags: ServerFlags) -> Result<Exit, Failure> {
     let descriptors = os::raise_descriptor_limit();
     let directory = project::directory(typed, env)?;
-    let mut config = project::configure(&directory, env, flags(typed)?)?;
+    let mut config = project::configure(&directory, env, flags)?;
+    crate::cli::log::set(&config.log);
     tool::protect_environment(&config.used_env);
     let credentials =
         config::credentials(env).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
@@ -150,6 +163,8 @@ pub(super) fn flags(typed: &Typed) -> Result<ServerFlags, Failure> {
         mdns_domain: typed.value("mdns-domain").map(str::to_owned),
         cors: typed.values("cors"),
         base_path: typed.value("base-path").map(str::to_owned),
+        log_level: typed.value("log-level").map(str::to_owned),
+        log_format: typed.value("log-format").map(str::to_owned),
     })
 }
 

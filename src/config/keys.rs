@@ -9,6 +9,7 @@ use crate::text::nearest;
 pub(super) const TOP: &[&str] = &[
     "$schema",
     "server",
+    "log",
     "model",
     "agent",
     "default_agent",
@@ -33,7 +34,6 @@ pub(super) const TOP_UNUSED: &[&str] = &[
     "image",
     "keybinds",
     "layout",
-    "logLevel",
     "lsp",
     "mcp",
     "mode",

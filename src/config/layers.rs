@@ -14,7 +14,7 @@ use super::substitute::Substitution;
 use super::tree::{Node, Tree};
 use super::trust::{Trust, TrustedFile, Verdict, is_about_trust};
 use super::twins::{ServerFlags, of_environment, of_flags};
-use super::{Config, Setting, agents, keys, permission, providers, server, syntax};
+use super::{Config, Setting, agents, keys, logs, permission, providers, server, syntax};
 
 /// What the configuration is read for.
 #[derive(Debug, Clone)]
@@ -58,6 +58,8 @@ fn load_with(
         if let Some(mut root) = syntax::parse(&text, &file, &mut report) {
             substitution.apply(&mut root, &file, &mut report);
             name_default_agent(&mut root, &mut report);
+            logs::name_level(&mut root, &mut report);
+            logs::leave_out_foreign(&mut root, &mut report);
             layers.push(root);
         }
     }
@@ -70,7 +72,7 @@ fn load_with(
         return Err(ConfigError { issues: report.errors });
     }
 
-    let defaults = Node::from_json(&json!({ "server": server::defaults() }), &Origin::Default);
+    let defaults = Node::from_json(&defaults(), &Origin::Default);
     let (mut merged, mut persons) = (defaults.clone(), defaults);
     for layer in layers {
         if !layer.origin.is_foreign() {
@@ -95,6 +97,11 @@ fn load_with(
     config.warnings = report.warnings;
     remember_person(&mut config, decode(&persons, &mut Report::default()));
     Ok(config)
+}
+
+/// What holds where nobody says anything.
+fn defaults() -> Value {
+    json!({ "server": server::defaults(), "log": logs::defaults() })
 }
 
 /// The file, with what the person's list says of it.
@@ -200,6 +207,7 @@ pub fn check(path: &Path, env: &Env) -> Result<Vec<String>, ConfigError> {
     if let Some(mut root) = syntax::parse(&text, &file, &mut report) {
         Substitution::new(env, &places).apply(&mut root, &file, &mut report);
         name_default_agent(&mut root, &mut report);
+        logs::name_level(&mut root, &mut report);
         decode(&root, &mut report);
     }
     if report.errors.is_empty() {
@@ -233,6 +241,9 @@ fn decode(root: &Node, report: &mut Report) -> Config {
     top.check_keys(keys::TOP, keys::TOP_UNUSED, report);
     if let Some(section) = top.get("server").and_then(|at| at.section(report)) {
         server::decode(&section, &mut config.server, report);
+    }
+    if let Some(section) = top.get("log").and_then(|at| at.section(report)) {
+        logs::decode(&section, &mut config.log, report);
     }
     config.model = top.get("model").and_then(|at| agents::model(&at, report));
     config.default_agent = top.get("default_agent").and_then(|at| at.any_text(report));

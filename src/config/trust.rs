@@ -185,7 +185,7 @@ fn said<'n>(
 pub(super) fn is_about_trust(path: &[&str]) -> bool {
     matches!(
         path,
-        ["provider" | "permission" | "instructions" | "disabled_providers", ..]
+        ["provider" | "permission" | "instructions" | "disabled_providers" | "log", ..]
             | ["agent", _, "permission" | "tools" | "disable", ..]
     )
 }

@@ -23,12 +23,18 @@ pub struct ServerFlags {
     pub cors: Vec<String>,
     /// `--base-path`
     pub base_path: Option<String>,
+    /// `--log-level`
+    pub log_level: Option<String>,
+    /// `--log-format`
+    pub log_format: Option<String>,
 }
 
-/// One server setting by its three names.
+/// One setting by its three names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Twin {
-    /// The key in the `server` section.
+    /// The section.
+    pub section: &'static str,
+    /// The key in it.
     pub key: &'static str,
     /// The environment variable.
     pub variable: &'static str,
@@ -38,13 +44,24 @@ pub struct Twin {
 
 /// All settings that have a flag and a variable.
 pub const TWINS: &[Twin] = &[
-    Twin { key: "port", variable: "OPENCODE_PORT", flag: "--port" },
-    Twin { key: "hostname", variable: "OPENCODE_HOSTNAME", flag: "--hostname" },
-    Twin { key: "mdns", variable: "OPENCODE_MDNS", flag: "--mdns" },
-    Twin { key: "mdnsDomain", variable: "OPENCODE_MDNS_DOMAIN", flag: "--mdns-domain" },
-    Twin { key: "cors", variable: "OPENCODE_CORS", flag: "--cors" },
-    Twin { key: "basePath", variable: "OPENCODE_BASE_PATH", flag: "--base-path" },
+    twin("server", "port", "OPENCODE_PORT", "--port"),
+    twin("server", "hostname", "OPENCODE_HOSTNAME", "--hostname"),
+    twin("server", "mdns", "OPENCODE_MDNS", "--mdns"),
+    twin("server", "mdnsDomain", "OPENCODE_MDNS_DOMAIN", "--mdns-domain"),
+    twin("server", "cors", "OPENCODE_CORS", "--cors"),
+    twin("server", "basePath", "OPENCODE_BASE_PATH", "--base-path"),
+    twin("log", "level", "OPENCODE_LOG_LEVEL", "--log-level"),
+    twin("log", "format", "OPENCODE_LOG_FORMAT", "--log-format"),
 ];
+
+const fn twin(
+    section: &'static str,
+    key: &'static str,
+    variable: &'static str,
+    flag: &'static str,
+) -> Twin {
+    Twin { section, key, variable, flag }
+}
 
 /// What the environment says, as a tree of its own.
 pub(super) fn of_environment(env: &Env, report: &mut Report) -> Node {
@@ -64,7 +81,7 @@ pub(super) fn of_environment(env: &Env, report: &mut Report) -> Node {
             );
             continue;
         }
-        given.push((twin.key, Origin::Environment(name), typed(twin.key, text)));
+        given.push((twin, Origin::Environment(name), typed(twin.key, text)));
     }
     tree(given, Origin::Environment("environment"))
 }
@@ -79,10 +96,12 @@ pub(super) fn of_flags(flags: &ServerFlags) -> Node {
             "mdns" => flags.mdns.map(Value::from),
             "mdnsDomain" => flags.mdns_domain.as_deref().map(Value::from),
             "cors" => cors.clone(),
-            _ => flags.base_path.as_deref().map(Value::from),
+            "basePath" => flags.base_path.as_deref().map(Value::from),
+            "level" => flags.log_level.as_deref().map(Value::from),
+            _ => flags.log_format.as_deref().map(Value::from),
         };
         let origin = Origin::Flag(twin.flag);
-        Some((twin.key, origin.clone(), Node::from_json(&value?, &origin).value))
+        Some((twin, origin.clone(), Node::from_json(&value?, &origin).value))
     });
     tree(given.collect(), Origin::Flag("flags"))
 }
@@ -105,17 +124,22 @@ fn typed(key: &str, text: &str) -> Tree {
     }
 }
 
-fn tree(given: Vec<(&'static str, Origin, Tree)>, origin: Origin) -> Node {
-    let mut root = Node::empty(origin.clone());
-    if given.is_empty() {
-        return root;
+fn tree(given: Vec<(&Twin, Origin, Tree)>, origin: Origin) -> Node {
+    let mut sections: Vec<Entry> = Vec::new();
+    for (twin, own, value) in given {
+        let entry = Entry {
+            key: twin.key.to_owned(),
+            origin: own.clone(),
+            node: Node { origin: own, value },
+        };
+        let section = sections.iter_mut().find(|section| section.key == twin.section);
+        if let Some(Tree::Object(entries)) = section.map(|section| &mut section.node.value) {
+            entries.push(entry);
+        } else {
+            let node = Node { origin: origin.clone(), value: Tree::Object(vec![entry]) };
+            let key = twin.section.to_owned();
+            sections.push(Entry { key, origin: origin.clone(), node });
+        }
     }
-    let entries = given.into_iter().map(|(key, origin, value)| Entry {
-        key: key.to_owned(),
-        origin: origin.clone(),
-        node: Node { origin, value },
-    });
-    let server = Node { origin: origin.clone(), value: Tree::Object(entries.collect()) };
-    root.value = Tree::Object(vec![Entry { key: "server".to_owned(), origin, node: server }]);
-    root
+    Node { origin, value: Tree::Object(sections) }
 }

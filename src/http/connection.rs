@@ -324,12 +324,19 @@ struct Record<'a> {
 
 impl Record<'_> {
     fn log(&self, status: u16, bytes: u64) {
+        let method = &self.method[..self.method.len().min(32)];
+        let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // What the message says is there for programs too.
         log::info!(
             target: "request",
-            "{:.32} {} {status} {} ms {bytes} bytes {}",
-            self.method,
+            method,
+            path = shown(self.path),
+            status,
+            ms,
+            bytes,
+            peer:% = self.peer.ip();
+            "{method} {} {status} {ms} ms {bytes} bytes {}",
             shown(self.path).escape_debug(),
-            self.since.elapsed().as_millis(),
             self.peer.ip(),
         );
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::agent::Wish;
 use crate::cancel::Cancel;
+use crate::context;
 use crate::error::{Code, Problem};
 use crate::os::Waker;
 use crate::session::board::Running;
@@ -112,6 +113,7 @@ impl Sessions {
             session_id: session_id.clone(),
             message_id: message_id.clone(),
             user_message_id,
+            request: context::current(),
         });
         // The map stays locked until the turn stands in it: the thread's last act is to look.
         let mut turns = self.lock();

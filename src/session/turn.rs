@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::agent::{Choice, Engine, Outcome, Past};
 use crate::cancel::Cancel;
+use crate::context::{self, RequestId};
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::id;
@@ -37,6 +38,8 @@ pub(super) struct Turn {
     pub(super) session_id: String,
     pub(super) message_id: String,
     pub(super) user_message_id: String,
+    /// The request that asked for it.
+    pub(super) request: Option<RequestId>,
 }
 
 impl Turn {
@@ -56,6 +59,7 @@ impl Turn {
             let lease = inner.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(lease) = lease else { return };
             let (session_id, message_id) = (self.session_id.clone(), self.message_id.clone());
+            let _entered = context::enter_turn(self.request, self.named());
             self.run(lease, &turns.door);
             turns.end(&session_id, &message_id);
         };
@@ -65,6 +69,12 @@ impl Turn {
             let lease = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
             lease.unwrap_or_else(|| unreachable!("a thread that did not start took nothing"))
         })
+    }
+
+    /// It by its ids.
+    pub(super) fn named(&self) -> context::Turn {
+        let (session_id, message_id) = (self.session_id.clone(), self.message_id.clone());
+        context::Turn { session_id, message_id }
     }
 
     fn run(&self, mut lease: Lease, door: &Doorway) {
@@ -97,6 +107,7 @@ impl Turn {
             time: Some(self.time(whole)),
         });
         for body in &last {
+            note(body);
             meter.see(body);
         }
         let always = std::mem::take(&mut self.asker().always);
@@ -129,6 +140,7 @@ impl Turn {
         match begun {
             Ok(past) => {
                 let mut emit = |body| {
+                    note(&body);
                     meter.see(&body);
                     self.store.append(lease, vec![body]).map_err(failed)
                 };
@@ -173,6 +185,36 @@ impl Turn {
         self.store.append(lease, vec![body]).map_err(failed)?;
         let window = self.choice.model.info.context_window;
         super::history::past(&self.store, lease, &head, window).map_err(failed)
+    }
+}
+
+/// What of a turn stands in the log: nothing that anybody wrote.
+fn note(body: &Body) {
+    match body {
+        Body::ToolStart { id, tool, .. } => log::debug!("{tool} begins, call {id}"),
+        Body::ToolEnd { id, tool, is_error, duration_ms, .. } => {
+            let end = if *is_error { "failed" } else { "done" };
+            log::debug!("{tool} {end} after {} ms, call {id}", duration_ms.unwrap_or_default());
+        }
+        Body::Retry { attempt, wait_ms, .. } => {
+            log::info!("the provider is asked again in {wait_ms} ms, attempt {attempt}");
+        }
+        Body::Done { finish_reason, usage, time, .. } => log::debug!(
+            "the turn ended ({finish_reason:?}) after {} ms, tokens in {} out {}",
+            time.as_ref().map_or(0, |time| time.duration_ms),
+            usage.input_tokens,
+            usage.output_tokens,
+        ),
+        Body::Session { .. }
+        | Body::Text { .. }
+        | Body::Reasoning { .. }
+        | Body::ToolOutput { .. }
+        | Body::Permission { .. }
+        | Body::PermissionReply { .. }
+        | Body::Error { .. }
+        | Body::Gap
+        | Body::SessionChanged { .. }
+        | Body::SessionDeleted { .. } => {}
     }
 }
 

@@ -22,6 +22,7 @@ mod exit_statuses;
 mod house;
 mod left_behind;
 mod likeness;
+mod logs;
 mod markdown;
 mod mdns;
 mod metrics;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::config::twins::TWINS;
-use crate::config::{agents, keys, providers, server};
+use crate::config::{agents, keys, logs, providers, server};
 
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
 
@@ -22,14 +22,16 @@ fn every_key_is_documented_and_no_other() {
         keys.iter().map(|key| format!("{prefix}.{key}")).collect()
     };
     // What holds others is documented by those.
-    let leaf =
-        |key: &&str| !["server", "limits", "options", "models", "limit", "cost"].contains(key);
+    let leaf = |key: &&str| {
+        !["server", "log", "limits", "options", "models", "limit", "cost"].contains(key)
+    };
     let leaves = |keys: &[&'static str]| keys.iter().copied().filter(leaf).collect::<Vec<_>>();
     let model = "provider.ID.models.NAME";
     let mut expected: Vec<String> = [
         leaves(keys::TOP).into_iter().map(str::to_owned).collect(),
         below("server", &leaves(server::KEYS)),
         below("server.limits", server::LIMITS),
+        below("log", logs::KEYS),
         below("agent.NAME", agents::KEYS),
         below("provider.ID", &leaves(providers::KEYS)),
         below("provider.ID.options", providers::OPTIONS),
@@ -54,6 +56,7 @@ fn the_defaults_are_those_of_the_program() {
     let limits = server.remove("limits").unwrap();
     server.iter().for_each(|member| row("server", member));
     limits.as_object().unwrap().iter().for_each(|member| row("server.limits", member));
+    logs::defaults().as_object().unwrap().iter().for_each(|member| row("log", member));
 }
 
 #[test]

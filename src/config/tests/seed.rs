@@ -224,6 +224,7 @@ fn flags_say_each_setting() {
         mdns_domain: Some("box.local".into()),
         cors: vec!["http://b:2".into()],
         base_path: Some("/x".into()),
+        ..ServerFlags::default()
     };
     let server = place.config().server;
     assert_eq!((server.port, server.hostname.as_str(), server.mdns), (0, "0.0.0.0", true));
