@@ -305,6 +305,19 @@ pub fn is_ignored(signal: i32) -> bool {
     mask.is_some_and(|mask| (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1)
 }
 
+/// The time of the clock that never runs backwards, `CLOCK_MONOTONIC`.
+#[must_use]
+pub fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::try_from(now).unwrap_or_default()
+}
+
+/// Whether this process has a terminal whose hang-up is its own.
+#[must_use]
+pub fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
 /// Raises the number of open descriptors to what the hard limit allows, and returns it.
 #[must_use]
 pub fn raise_descriptor_limit() -> u64 {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -29,22 +29,28 @@ pub(super) struct Auth {
     password: [u8; 32],
     /// What stands for them once somebody has signed in.
     pub(super) cookies: Cookies,
-    /// Protects the counts of wrong passwords.
-    failures: Mutex<HashMap<Client, Failures>>,
+    pub(super) failures: Failures,
 }
 
-struct Failures {
+/// Who guessed wrong; it outlives a change of the password.
+#[derive(Clone, Default)]
+pub(super) struct Failures {
+    /// Protects the counts of wrong passwords.
+    by_client: Arc<Mutex<HashMap<Client, Failed>>>,
+}
+
+struct Failed {
     count: u32,
     since: Instant,
 }
 
 impl Auth {
-    pub(super) fn new(credentials: &Credentials, cookies: Cookies) -> Self {
+    pub(super) fn new(credentials: &Credentials, cookies: Cookies, failures: Failures) -> Self {
         Self {
             user: digest(credentials.user.as_bytes()),
             password: digest(credentials.password.as_bytes()),
             cookies,
-            failures: Mutex::default(),
+            failures,
         }
     }
 
@@ -131,15 +137,15 @@ impl Auth {
     }
 
     fn must_wait(&self, client: Client, now: Instant) -> Option<u64> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = self.failures.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = failures.get(&client).filter(|f| f.count >= ATTEMPTS)?;
         let left = WINDOW.checked_sub(now.saturating_duration_since(failures.since))?;
         Some(left.as_secs() + 1)
     }
 
     fn count_failure(&self, client: Client, now: Instant) {
-        let expired = |f: &Failures| now.saturating_duration_since(f.since) > WINDOW;
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let expired = |f: &Failed| now.saturating_duration_since(f.since) > WINDOW;
+        let mut failures = self.failures.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= ADDRESSES && !failures.contains_key(&client) {
             failures.retain(|_, f| !expired(f));
             let first = failures.iter().min_by_key(|(_, f)| f.since).map(|(client, _)| *client);
@@ -147,9 +153,9 @@ impl Auth {
                 failures.remove(&first);
             }
         }
-        let entry = failures.entry(client).or_insert(Failures { count: 0, since: now });
+        let entry = failures.entry(client).or_insert(Failed { count: 0, since: now });
         if expired(entry) {
-            *entry = Failures { count: 0, since: now };
+            *entry = Failed { count: 0, since: now };
         }
         entry.count += 1;
     }
@@ -177,7 +183,8 @@ mod tests {
 
     fn auth() -> Auth {
         let credentials = Credentials { user: "opencode".into(), password: "pass:word".into() };
-        Auth::new(&credentials, Cookies::new(&[7; 32], &credentials, ""))
+        let cookies = Cookies::new(&[7; 32], &credentials, "");
+        Auth::new(&credentials, cookies, Failures::default())
     }
 
     fn basic(text: &str) -> String {
@@ -231,7 +238,7 @@ mod tests {
             let may = attempt < ATTEMPTS;
             assert_eq!(refused.code == Code::Unauthorized, may, "{attempt}: {refused:?}");
         }
-        assert_eq!(auth.failures.lock().unwrap().len(), ADDRESSES);
+        assert_eq!(auth.failures.by_client.lock().unwrap().len(), ADDRESSES);
     }
 
     #[test]

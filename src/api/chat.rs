@@ -160,7 +160,7 @@ pub(super) fn stream(
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
     let mut attended = Attended::start(api, request, true)?;
-    let heartbeat = api.server.limits.heartbeat;
+    let heartbeat = api.facts.server.limits.heartbeat;
     let write = Box::new(move |stream: &mut EventStream<'_>| {
         let background = attended.background;
         forward(&mut attended.started, stream, heartbeat, background)

@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::api::auth::Auth;
+use crate::api::Facts;
+use crate::api::auth::{Auth, Failures};
 use crate::api::cookie::{Cookies, Scope};
 use crate::api::forwarded::{self, Client};
-use crate::config::{self, Credentials};
 use crate::discovery::LocalName;
 use crate::error::{Code, Problem};
 use crate::http::{Answer, Method, Request, Response};
@@ -44,25 +44,28 @@ pub(super) enum Verdict {
 }
 
 impl Edge {
-    pub(super) fn new(
-        server: &config::Server,
-        credentials: Option<&Credentials>,
-        key: &[u8; 32],
-        insecure: bool,
-        local_name: Option<LocalName>,
-    ) -> Self {
+    /// The checks that the settings ask for; wrong passwords are counted on.
+    pub(super) fn new(facts: &Facts, failures: Failures) -> Self {
+        let server = &facts.server;
         let hosts: Vec<_> = server.allowed_hosts.iter().map(|h| h.to_lowercase()).collect();
+        let auth = facts.credentials.as_ref().map(|credentials| {
+            let cookies = Cookies::new(&facts.cookie_key, credentials, &server.base_path);
+            Auth::new(credentials, cookies, failures)
+        });
         Self {
-            auth: credentials.map(|credentials| {
-                Auth::new(credentials, Cookies::new(key, credentials, &server.base_path))
-            }),
-            insecure,
+            auth,
+            insecure: facts.insecure,
             cors: server.cors.clone(),
             hosts,
-            local_name,
+            local_name: facts.local_name.clone(),
             base_path: server.base_path.clone(),
             proxies: server.trusted_proxies.clone(),
         }
+    }
+
+    /// Who guessed wrong so far.
+    pub(super) fn failures(&self) -> Failures {
+        self.auth.as_ref().map(|auth| auth.failures.clone()).unwrap_or_default()
     }
 
     /// Decides on a request before anything runs.

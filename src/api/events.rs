@@ -18,7 +18,7 @@ pub(super) fn follow(
 ) -> Result<Answer, Problem> {
     // Followed before the head of the answer goes out: whoever has the head misses nothing.
     let mut follower = api.sessions.follow(params.id, after(request, params)?)?;
-    let heartbeat = api.server.limits.heartbeat;
+    let heartbeat = api.facts.server.limits.heartbeat;
     let write =
         Box::new(move |stream: &mut EventStream<'_>| forward(&mut follower, stream, heartbeat));
     Ok(Answer::Events { headers: Vec::new(), write })

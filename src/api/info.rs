@@ -22,7 +22,7 @@ pub(super) fn root(
     _request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let base = &api.server.base_path;
+    let base = &api.facts.server.base_path;
     let mut about = json!({
         "name": "opencode",
         "api": format!("{base}/api/status"),
@@ -30,7 +30,7 @@ pub(super) fn root(
         "health": format!("{base}/healthz"),
     });
     // Strangers need not know it where there are any.
-    if !api.has_password {
+    if api.facts.credentials.is_none() {
         about["version"] = env!("CARGO_PKG_VERSION").into();
     }
     ok(&about)
@@ -42,8 +42,8 @@ pub(super) fn status(
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
     let (sessions, active_turns) = api.sessions.counts();
-    let engine = api.sessions.engine();
-    let server = &api.server;
+    let engine = &api.setup.engine;
+    let server = &api.facts.server;
     ok(&Report {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
@@ -54,20 +54,20 @@ pub(super) fn status(
             hostname: &server.hostname,
             port: server.port,
             mdns: server.mdns,
-            mdns_domain: api.local_name.as_ref().map_or_else(
+            mdns_domain: api.facts.local_name.as_ref().map_or_else(
                 || Cow::Borrowed(server.mdns_domain.as_str()),
                 |name| Cow::Owned(name.get()),
             ),
             cors: &server.cors,
         },
-        auth: api.has_password,
+        auth: api.facts.credentials.is_some(),
         store: api.sessions.store_kind(),
         default_model: engine.default_model(None),
         default_agent: engine.default_agent(),
         sessions,
         active_turns,
         waiting: api.sessions.waiting(),
-        connections: api.traffic.get(),
+        connections: api.facts.traffic.get(),
     })
 }
 
@@ -106,7 +106,7 @@ pub(super) fn models(
     _request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    ok(&api.sessions.engine().catalogue().models())
+    ok(&api.setup.engine.catalogue().models())
 }
 
 pub(super) fn providers(
@@ -114,7 +114,7 @@ pub(super) fn providers(
     _request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    ok(&api.sessions.engine().catalogue().providers())
+    ok(&api.setup.engine.catalogue().providers())
 }
 
 pub(super) fn agents(
@@ -122,7 +122,7 @@ pub(super) fn agents(
     _request: &mut Request<'_>,
     _params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    ok(&api.sessions.engine().agents())
+    ok(&api.setup.engine.agents())
 }
 
 pub(super) fn files(
@@ -132,7 +132,7 @@ pub(super) fn files(
 ) -> Result<Answer, Problem> {
     let query = params.query("query").unwrap_or_default();
     let limit = params.count("limit")?.unwrap_or(FILES.0).min(FILES.1);
-    ok(&api.sessions.engine().files(&query, limit)?)
+    ok(&api.setup.engine.files(&query, limit)?)
 }
 
 pub(super) fn metrics(
@@ -145,7 +145,7 @@ pub(super) fn metrics(
     page.value("opencode_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let uptime = api.started.elapsed().as_secs();
     page.single("opencode_uptime_seconds", "gauge", "Seconds since the start.", uptime);
-    api.traffic.print(&mut page);
+    api.facts.traffic.print(&mut page);
     api.sessions.print(&mut page);
     let response = Response::new(200).header("Content-Type", Exposition::MEDIA);
     Ok(Answer::Full(response.body(page.into_text().into_bytes())))

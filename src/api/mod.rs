@@ -14,6 +14,7 @@ mod events;
 mod fields;
 mod forwarded;
 mod info;
+mod live;
 mod login;
 mod openapi;
 mod sessions;
@@ -27,27 +28,35 @@ use crate::discovery::LocalName;
 use crate::error::{Code, Problem};
 use crate::http::{self, Answer, Method, Request, Response, Traffic};
 use crate::percent;
-use crate::session::Sessions;
+use crate::session::{Sessions, Setup};
 use crate::web;
 
+use auth::Failures;
 use edge::{Edge, Verdict};
+pub use live::Live;
 #[cfg(fuzzing)]
 pub use ws::fuzz;
 
-/// Answers the requests of one server.
+/// Answers the requests of one server, by the settings of one moment: [`Live`] has the newest.
 pub struct Api {
     sessions: Arc<Sessions>,
+    setup: Arc<Setup>,
     edge: Edge,
+<<<<<<< HEAD
     server: config::Server,
     local_name: Option<LocalName>,
     traffic: Arc<Traffic>,
     description: openapi::Description,
     has_password: bool,
     has_page: bool,
+=======
+    facts: Facts,
+>>>>>>> f69db9b (Reload the configuration on SIGHUP, whole or not at all)
     started: Instant,
 }
 
 /// What the API is told of the server it answers for.
+#[derive(Clone)]
 pub struct Facts {
     /// Its settings, the port as it is bound.
     pub server: config::Server,
@@ -112,16 +121,17 @@ impl Api {
     /// An API over these sessions.
     #[must_use]
     pub fn new(sessions: Arc<Sessions>, facts: Facts) -> Self {
-        let has_password = facts.credentials.is_some();
-        let credentials = facts.credentials.as_ref();
-        let edge = Edge::new(
-            &facts.server,
-            credentials,
-            &facts.cookie_key,
-            facts.insecure,
-            facts.local_name.clone(),
-        );
+        let edge = Edge::new(&facts, Failures::default());
+        let setup = sessions.setup();
+        Self { sessions, setup, edge, facts, started: Instant::now() }
+    }
+
+    /// The same server by other settings. What it knows of clients it goes on knowing.
+    #[must_use]
+    pub fn changed(&self, server: config::Server, credentials: Option<Credentials>) -> Self {
+        let facts = Facts { server, credentials, ..self.facts.clone() };
         Self {
+<<<<<<< HEAD
             sessions,
             edge,
             server: facts.server,
@@ -131,19 +141,31 @@ impl Api {
             has_password,
             has_page: facts.page,
             started: Instant::now(),
+=======
+            sessions: Arc::clone(&self.sessions),
+            setup: self.sessions.setup(),
+            edge: Edge::new(&facts, self.edge.failures()),
+            facts,
+            started: self.started,
+>>>>>>> f69db9b (Reload the configuration on SIGHUP, whole or not at all)
         }
     }
 
     /// Answers by the table; `start` is where the path begins below the base path.
     fn route(&self, request: &mut Request<'_>, start: usize) -> Result<Answer, Problem> {
         let path = match request.path().get(start..) {
+<<<<<<< HEAD
             None | Some("") if self.has_page && start > 0 => {
                 return Ok(Answer::Full(web::to_slash(&self.server.base_path, request.query())));
+=======
+            None | Some("") if self.facts.page && start > 0 => {
+                return Ok(Answer::Full(web::to_slash(&self.facts.server.base_path)));
+>>>>>>> f69db9b (Reload the configuration on SIGHUP, whole or not at all)
             }
             None | Some("") => "/",
             Some(path) => path,
         };
-        if self.has_page && !is_of_api(path) {
+        if self.facts.page && !is_of_api(path) {
             return Ok(Answer::Full(web::answer(request, path)));
         }
         let method = match request.method() {

@@ -27,7 +27,7 @@ pub(super) fn list(
     let response = Response::json(200, &sessions);
     Ok(Answer::Full(match (more, last) {
         (true, Some(last)) => {
-            let base = &api.server.base_path;
+            let base = &api.facts.server.base_path;
             let link = format!("<{base}/api/sessions?limit={wanted}&before={last}>; rel=\"next\"");
             response.header("Link", link)
         }
@@ -43,7 +43,7 @@ pub(super) fn create(
     let fields = Fields::read(request)?;
     let title = fields.string("title")?.map(|title| checked_title(&title)).transpose()?;
     let session = api.sessions.create(title, fields.string("agent")?, fields.string("model")?)?;
-    let location = format!("{}/api/sessions/{}", api.server.base_path, session.id);
+    let location = format!("{}/api/sessions/{}", api.facts.server.base_path, session.id);
     Ok(Answer::Full(Response::json(201, &session).header("Location", location)))
 }
 
@@ -65,7 +65,7 @@ pub(super) fn get(
     let response = Response::json(200, &body);
     Ok(Answer::Full(match limit.zip(next) {
         Some((limit, first)) => {
-            let (base, id) = (&api.server.base_path, params.id);
+            let (base, id) = (&api.facts.server.base_path, params.id);
             let link =
                 format!("<{base}/api/sessions/{id}?limit={limit}&before={first}>; rel=\"next\"");
             response.header("Link", link)

@@ -54,7 +54,7 @@ pub(super) fn open(
     let waker = Arc::new(waker);
     let talk = Talk::new(Arc::clone(&api.sessions), Arc::clone(&waker));
     let end = api.sessions.follow_end(Arc::clone(&waker));
-    let limits = &api.server.limits;
+    let limits = &api.facts.server.limits;
     let limits = Limits {
         message_bytes: CLIENT_BYTES.min(limits.body_bytes),
         heartbeat: limits.heartbeat,

@@ -18,6 +18,7 @@ mod notify;
 mod output;
 mod password;
 mod project;
+mod reload;
 mod run;
 #[cfg(test)]
 mod same_flags;

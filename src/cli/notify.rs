@@ -1,4 +1,4 @@
-//! Telling a service manager how the server is: ready, stopping (`sd_notify(3)`).
+//! Telling a service manager how the server is: ready, reloading, stopping (`sd_notify(3)`).
 //!
 //! One datagram of text to the socket that `NOTIFY_SOCKET` names, where there is one. A manager
 //! that does not hear is no failure of the server.
@@ -8,12 +8,15 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::config::Env;
+use crate::os;
 
 /// What a manager is told.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum State {
     /// Requests are answered from now on.
     Ready,
+    /// The configuration is read again; [`State::Ready`] follows.
+    Reloading,
     /// The end has begun.
     Stopping,
 }
@@ -22,10 +25,15 @@ pub(super) enum State {
 pub(super) fn notify(env: &Env, state: State) {
     let Some(socket) = env.get("NOTIFY_SOCKET") else { return };
     let text = match state {
-        State::Ready => "READY=1\nSTATUS=answers\n",
-        State::Stopping => "STOPPING=1\nSTATUS=lets running turns end\n",
+        State::Ready => "READY=1\nSTATUS=answers\n".to_owned(),
+        // By its time a manager knows which of its own requests this answers.
+        State::Reloading => format!(
+            "RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reads its configuration\n",
+            os::monotonic().as_micros()
+        ),
+        State::Stopping => "STOPPING=1\nSTATUS=lets running turns end\n".to_owned(),
     };
-    if let Err(error) = send(socket, text) {
+    if let Err(error) = send(socket, &text) {
         log::warn!("the service manager at {socket} was not told: {error}");
     }
 }
@@ -60,6 +68,13 @@ mod tests {
             let mut came = [0; 64];
             let count = listener.recv(&mut came).unwrap();
             assert!(came[..count].starts_with(b"READY=1\n"), "{came:?}");
+            notify(&env, State::Reloading);
+            let mut came = [0; 128];
+            let count = listener.recv(&mut came).unwrap();
+            let text = std::str::from_utf8(&came[..count]).unwrap();
+            let time = text.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+            let time: u128 = time.lines().next().unwrap().parse().unwrap();
+            assert!((1..=os::monotonic().as_micros()).contains(&time), "{text}");
         }
         std::fs::remove_file(path).unwrap();
         // Nobody is there any more, and nothing comes of it.

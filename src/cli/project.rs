@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::agent::Engine;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
-use crate::config::{self, Config, Env, ServerFlags};
+use crate::config::{self, Config, Credentials, Env, ServerFlags};
 use crate::provider::Catalogue;
 use crate::session::Bounds;
 use crate::session::store::{Store, StoreError};
@@ -38,6 +38,11 @@ pub(super) fn configure(
 ) -> Result<Config, Failure> {
     let options = config::Options { directory, env, flags };
     config::load(&options).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+}
+
+/// The server's user and password, where there are any.
+pub(super) fn credentials(env: &Env) -> Result<Option<Credentials>, Failure> {
+    config::credentials(env).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
 }
 
 /// The agents and models of a project.

@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::api::{Api, Facts};
+use crate::api::{Api, Facts, Live};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::notify::{State, notify};
+use crate::cli::reload::{self, Reloads};
 use crate::cli::{browser, project};
 use crate::config::{self, Config, Env, Limits, ServerFlags};
 use crate::discovery::{self, Announcer, LocalName, Service};
@@ -66,11 +67,10 @@ fn start(typed: &Typed, env: &Env, page: Page) -> Result<Exit, Failure> {
 fn run(typed: &Typed, env: &Env, page: Page, flags: ServerFlags) -> Result<Exit, Failure> {
     let descriptors = os::raise_descriptor_limit();
     let directory = project::directory(typed, env)?;
-    let mut config = project::configure(&directory, env, flags)?;
+    let mut config = project::configure(&directory, env, flags.clone())?;
     crate::cli::log::set(&config.log);
     tool::protect_environment(&config.used_env);
-    let credentials =
-        config::credentials(env).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let credentials = project::credentials(env)?;
     let insecure = match typed.switch("insecure")? {
         Some(on) => on,
         None => matches!(env.get("OPENCODE_INSECURE"), Some("1" | "true")),
@@ -81,27 +81,28 @@ fn run(typed: &Typed, env: &Env, page: Page, flags: ServerFlags) -> Result<Exit,
         Some(folder) if store.kind() == "disk" => Some(claim(&folder, &directory)?),
         _ => None,
     };
-    let engine = Arc::new(project::engine(&config, env, directory)?);
+    let engine = Arc::new(project::engine(&config, env, directory.clone())?);
     let sessions = Arc::new(Sessions::new(engine, store, project::bounds(&config)));
     fit(&mut config.server.limits, descriptors);
 
     let server = bind(&config)?;
     let address = server.address();
     config.server.port = address.port();
-    warn(&config, address.ip(), credentials.as_ref(), insecure, sessions.engine().root());
+    warn(&config, address.ip(), credentials.as_ref(), insecure, &directory);
     let local_name = config.server.mdns.then(|| LocalName::wanted(&config.server.mdns_domain));
     let has_password = credentials.is_some();
     let facts = Facts {
         server: config.server.clone(),
-        credentials,
+        credentials: credentials.clone(),
         cookie_key: cookie_key(lock.as_ref())?,
         page: page != Page::None,
         local_name: local_name.clone(),
         insecure,
         traffic: server.traffic(),
     };
-    let api = Arc::new(Api::new(Arc::clone(&sessions), facts));
-    let signals = Signals::new([SIGTERM, SIGINT, SIGCHLD])
+    let api = Arc::new(Live::new(Api::new(Arc::clone(&sessions), facts)));
+    let hangs_up = os::has_terminal() && !os::is_ignored(SIGHUP);
+    let signals = Signals::new([SIGTERM, SIGINT, SIGCHLD, SIGHUP])
         .map_err(|error| Failure::new(Exit::Failed, format!("signals: {error}")))?;
     let url = url(&config.server.hostname, address);
     if let Some(lock) = &mut lock
@@ -122,12 +123,23 @@ fn run(typed: &Typed, env: &Env, page: Page, flags: ServerFlags) -> Result<Exit,
     tool::adopt_orphans();
     tool::kill_orphans();
     let running = server
-        .start(api)
+        .start(api.clone())
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot accept: {error}")))?;
     let announcer = local_name.and_then(|name| discoverable(&config, address, has_password, name));
     notify(env, State::Ready);
-    let grace = config.server.limits.stop_time;
-    until_signalled(signals, env, &sessions, announcer, grace);
+    let mut reloads = Reloads {
+        env,
+        directory,
+        flags,
+        config,
+        credentials,
+        sessions: Arc::clone(&sessions),
+        api,
+    };
+    let mut signals = Heard { signals, hangs_up };
+    if let Some(first) = signals.next_to_stop(|| reloads.reload()) {
+        stop(first, signals, env, &sessions, announcer, reloads.config.server.limits.stop_time);
+    }
     tool::kill_adopted();
     let left = running.stop(LAST_WRITES);
     if left > 0 {
@@ -262,20 +274,11 @@ fn warn(
     insecure: bool,
     root: &std::path::Path,
 ) {
-    for warning in &config.warnings {
+    for (level, text) in reload::told(config, credentials.is_some()) {
+        log::log!(level, "{text}");
+    }
+    if let Some(warning) = credentials.and_then(config::Credentials::warning) {
         log::warn!("{warning}");
-    }
-    for notice in config.notices() {
-        log::info!("{notice}");
-    }
-    if let Some(credentials) = credentials {
-        if let Some(warning) = credentials.warning() {
-            log::warn!("{warning}");
-        }
-    } else {
-        for warning in config.foreign_origins() {
-            log::warn!("{warning}");
-        }
     }
     if credentials.is_none() && !bound.is_loopback() {
         if insecure {
@@ -293,22 +296,45 @@ fn warn(
     }
 }
 
-/// Returns when the turns have ended after the first SIGTERM or SIGINT. A second one ends the
-/// program at once.
-fn until_signalled(
-    mut signals: Signals,
+/// The signals that come.
+struct Heard {
+    signals: Signals,
+    /// The server was started from a terminal and is to end with it: not by `nohup`, and by no
+    /// service manager.
+    hangs_up: bool,
+}
+
+impl Heard {
+    /// The next signal to stop. Until then ended orphans are reaped, and SIGHUP reloads; where it
+    /// tells that the server's own terminal is gone, it stops.
+    fn next_to_stop(&mut self, mut reload: impl FnMut()) -> Option<i32> {
+        for signal in self.signals.forever() {
+            match signal {
+                SIGCHLD => tool::reap_adopted(),
+                SIGHUP if !self.hangs_up || os::has_terminal() => reload(),
+                _ => return Some(signal),
+            }
+        }
+        None
+    }
+}
+
+/// Returns when the turns have ended after the first signal to stop. A second one ends the program
+/// at once.
+fn stop(
+    first: i32,
+    mut signals: Heard,
     env: &Env,
     sessions: &Arc<Sessions>,
     announcer: Option<Announcer>,
     grace: Duration,
 ) {
-    let Some(first) = next_to_stop(&mut signals) else { return };
     sessions.close();
     notify(env, State::Stopping);
     // Nobody new should come.
     drop(announcer);
     log::info!("signal {first}: no new turns; running ones have {} s", grace.as_secs_f32());
-    let handle = signals.handle();
+    let handle = signals.signals.handle();
     let stopping = Arc::clone(sessions);
     let stop = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
         stopping.stop(grace);
@@ -319,19 +345,8 @@ fn until_signalled(
         return;
     }
     // The iterator ends when the turns have.
-    if let Some(second) = next_to_stop(&mut signals) {
+    if let Some(second) = signals.next_to_stop(|| ()) {
         log::warn!("signal {second} again: ending at once");
         std::process::exit(128 + second);
     }
-}
-
-/// The next signal to stop. Until then ended orphans are reaped.
-fn next_to_stop(signals: &mut Signals) -> Option<i32> {
-    for signal in signals.forever() {
-        if signal != SIGCHLD {
-            return Some(signal);
-        }
-        tool::reap_adopted();
-    }
-    None
 }

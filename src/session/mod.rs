@@ -17,7 +17,7 @@ mod title;
 mod turn;
 mod view;
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::agent::{Engine, Wish};
@@ -44,13 +44,22 @@ const DELETE_TIME: Duration = Duration::from_secs(5);
 /// All sessions of a project.
 pub struct Sessions {
     store: Arc<Store>,
-    engine: Arc<Engine>,
+    /// Protects which setup new turns get; it is replaced as a whole.
+    setup: RwLock<Arc<Setup>>,
     ids: Ids,
     turns: Arc<Board>,
     /// Tools that wait for a person.
     desk: Arc<Desk>,
     meter: Arc<Meter>,
-    bounds: Bounds,
+}
+
+/// What the configuration makes of sessions. A turn keeps the one that it began with.
+#[derive(Clone)]
+pub struct Setup {
+    /// What answers.
+    pub engine: Arc<Engine>,
+    /// What turns may take.
+    pub bounds: Bounds,
 }
 
 /// What turns may take.
@@ -70,12 +79,11 @@ impl Sessions {
         let ids = Ids::after(newest.unwrap_or_default());
         let sessions = Self {
             store: Arc::new(store),
-            engine,
+            setup: RwLock::new(Arc::new(Setup { engine, bounds })),
             ids,
             turns: Arc::default(),
             desk: Arc::default(),
             meter: Arc::default(),
-            bounds,
         };
         for session in sessions.store.unfinished() {
             sessions.end_unfinished(&session);
@@ -103,10 +111,15 @@ impl Sessions {
         self.store.kind()
     }
 
-    /// What answers in these sessions.
+    /// What turns that begin now get.
     #[must_use]
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    pub fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives turns another setup from now on; those that run keep theirs.
+    pub fn set_up(&self, setup: Setup) {
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(setup);
     }
 
     /// How many sessions there are, and how many have a turn running.
@@ -144,7 +157,7 @@ impl Sessions {
     ) -> Result<SessionView, Problem> {
         self.lock().refuse_when_stopping()?;
         let wish = Wish { agent: agent.as_deref(), model: model.as_deref(), ..Wish::default() };
-        self.engine.choose(&wish)?;
+        self.setup().engine.choose(&wish)?;
         let title = title.unwrap_or_else(|| UNTITLED.to_owned());
         let head = self.new_head(title, agent, model);
         self.store.create(&head).map_err(|e| problem(e, &head.id))?;

@@ -69,14 +69,15 @@ impl Sessions {
             Some(session) => Some(self.store.head(session).map_err(|e| problem(e, session))?.0),
             None => None,
         };
-        let choice = self.engine.choose(&Wish {
+        let setup = self.setup();
+        let choice = setup.engine.choose(&Wish {
             agent: prompt.agent.as_deref(),
             model: prompt.model.as_deref(),
             session_agent: known.as_ref().and_then(|head| head.agent.as_deref()),
             session_model: known.as_ref().and_then(|head| head.model.as_deref()),
         })?;
 
-        self.lock().reserve(prompt.session.as_deref(), self.bounds.turns)?;
+        self.lock().reserve(prompt.session.as_deref(), setup.bounds.turns)?;
         let is_new = known.is_none();
         let inside = self.turns.door.enter();
         let prepared = self.prepare(&prompt, known, follow);
@@ -97,7 +98,7 @@ impl Sessions {
             desk: Arc::clone(&self.desk),
             session: session_id.clone(),
             cancel: cancel.clone(),
-            time: self.bounds.permission_time,
+            time: setup.bounds.permission_time,
             can_ask: prompt.can_ask,
             always: Vec::new(),
             waited: Duration::ZERO,
@@ -105,7 +106,7 @@ impl Sessions {
         let turn = Box::new(turn::Turn {
             asker: Mutex::new(asker),
             store: Arc::clone(&self.store),
-            engine: Arc::clone(&self.engine),
+            engine: Arc::clone(&setup.engine),
             meter: Arc::clone(&self.meter),
             cancel: cancel.clone(),
             choice,

@@ -35,6 +35,7 @@ mod permissions;
 mod program;
 mod providers_by_aimock;
 mod real_model;
+mod reload;
 mod request_ids;
 mod requests_of_others;
 mod room_for_everybody;
