@@ -42,16 +42,8 @@ pub struct Api {
     sessions: Arc<Sessions>,
     setup: Arc<Setup>,
     edge: Edge,
-<<<<<<< HEAD
-    server: config::Server,
-    local_name: Option<LocalName>,
-    traffic: Arc<Traffic>,
-    description: openapi::Description,
-    has_password: bool,
-    has_page: bool,
-=======
     facts: Facts,
->>>>>>> f69db9b (Reload the configuration on SIGHUP, whole or not at all)
+    description: openapi::Description,
     started: Instant,
 }
 
@@ -123,7 +115,8 @@ impl Api {
     pub fn new(sessions: Arc<Sessions>, facts: Facts) -> Self {
         let edge = Edge::new(&facts, Failures::default());
         let setup = sessions.setup();
-        Self { sessions, setup, edge, facts, started: Instant::now() }
+        let description = openapi::Description::default();
+        Self { sessions, setup, edge, facts, description, started: Instant::now() }
     }
 
     /// The same server by other settings. What it knows of clients it goes on knowing.
@@ -131,36 +124,21 @@ impl Api {
     pub fn changed(&self, server: config::Server, credentials: Option<Credentials>) -> Self {
         let facts = Facts { server, credentials, ..self.facts.clone() };
         Self {
-<<<<<<< HEAD
-            sessions,
-            edge,
-            server: facts.server,
-            local_name: facts.local_name,
-            traffic: facts.traffic,
-            description: openapi::Description::default(),
-            has_password,
-            has_page: facts.page,
-            started: Instant::now(),
-=======
             sessions: Arc::clone(&self.sessions),
             setup: self.sessions.setup(),
             edge: Edge::new(&facts, self.edge.failures()),
             facts,
+            description: openapi::Description::default(),
             started: self.started,
->>>>>>> f69db9b (Reload the configuration on SIGHUP, whole or not at all)
         }
     }
 
     /// Answers by the table; `start` is where the path begins below the base path.
     fn route(&self, request: &mut Request<'_>, start: usize) -> Result<Answer, Problem> {
         let path = match request.path().get(start..) {
-<<<<<<< HEAD
-            None | Some("") if self.has_page && start > 0 => {
-                return Ok(Answer::Full(web::to_slash(&self.server.base_path, request.query())));
-=======
             None | Some("") if self.facts.page && start > 0 => {
-                return Ok(Answer::Full(web::to_slash(&self.facts.server.base_path)));
->>>>>>> f69db9b (Reload the configuration on SIGHUP, whole or not at all)
+                let base_path = &self.facts.server.base_path;
+                return Ok(Answer::Full(web::to_slash(base_path, request.query())));
             }
             None | Some("") => "/",
             Some(path) => path,

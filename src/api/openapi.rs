@@ -48,7 +48,7 @@ impl Description {
             return Ok(made);
         }
         let text = String::from_utf8(DOCUMENT.unpacked()?).map_err(io::Error::other)?;
-        let own = personal(&text, &api.server.base_path, api.edge.cookie_name());
+        let own = personal(&text, &api.facts.server.base_path, api.edge.cookie_name());
         let packed = Packed::pack(own.as_bytes())?;
         Ok(self.0.get_or_init(|| packed))
     }

@@ -34,7 +34,10 @@ pub(super) fn start(logs: &Logs) {
             let at = panic.location().map(ToString::to_string).unwrap_or_default();
             let thread = std::thread::current();
             let thread = thread.name().unwrap_or("?");
-            let text = panic.payload_as_str().unwrap_or("without a text");
+            // One with values in its message is a `String`, one without is not.
+            let text = panic.payload().downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.payload().downcast_ref::<&str>().copied());
+            let text = text.unwrap_or("without a text");
             log::error!(target: "opencode", "panicked at {at} in thread {thread}: {text}");
         }));
     }
@@ -86,9 +89,9 @@ impl Log for Stderr {
         LINE.with_borrow_mut(|text| {
             text.clear();
             if is_json() {
-                line::json(text, record)
+                line::json(text, record);
             } else {
-                line::text(text, record)
+                line::text(text, record);
             }
             // One write, so that lines of several threads do not mix; a closed stderr is no
             // failure.

@@ -122,7 +122,7 @@ fn what_happens_in_a_turn_names_the_request_that_began_it() {
                 line["room"] == "session" && line["message"].as_str().unwrap().contains(word)
             })
         };
-        assert!(words.iter().all(|word| is_told(word)), "{id}: {log}");
+        assert!(words.iter().all(is_told), "{id}: {log}");
         // The request's own line names the turn, too.
         assert!(of.iter().any(|line| line["path"] == "/api/chat"), "{log}");
     }

@@ -124,7 +124,7 @@ impl<'kvs> VisitSource<'kvs> for Members<'_> {
     }
 }
 
-impl<'v> VisitValue<'v> for Members<'_> {
+impl VisitValue<'_> for Members<'_> {
     fn visit_any(&mut self, value: kv::Value<'_>) -> Result<(), kv::Error> {
         self.0.push('"');
         let _ = write!(Quoting(self.0), "{value}");
