@@ -27,9 +27,9 @@ import traceback
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "benchmark"))
 
 import conformance  # noqa: E402
+import curves  # noqa: E402
 import load  # noqa: E402
 import page  # noqa: E402
-import plot  # noqa: E402
 import programs  # noqa: E402
 import report  # noqa: E402
 import samples as looks  # noqa: E402
@@ -40,7 +40,7 @@ CLIENTS = 24
 SHOWN = 20
 PROVIDER_SECONDS = 3
 # Threads of the pool go after ten seconds, what is kept of an idle session after a minute.
-REST_SECONDS = 90
+SETTLED_SECONDS, REST_SECONDS = 12, 90
 # What schemathesis made is deleted when it is older than any of its checks.
 OLD_SECONDS = 120
 
@@ -49,14 +49,17 @@ class Project(programs.Program):
     """The program with the mock as its only provider, short deadlines, and a command that asks."""
 
     def __init__(self, binary, folder, provider):
-        self.provider_port = provider.port
-        super().__init__(binary, folder, 0, "/healthz", {"OPENCODE_LOG": "warn", "OLLAMA_HOST": "http://127.0.0.1:1"})
+        # No model of this machine.
+        variables = {"OLLAMA_HOST": "http://127.0.0.1:1"}
+        super().__init__(binary, folder, port=0, health="/healthz", variables=variables)
+        conformance.configure(self, self.settings(provider.port))
         name, text = SCRIPT
         (self.project / name).write_text(text)
         self.store = folder / "home" / ".local" / "share" / "opencode-server"
 
-    def config(self):
-        options = {"baseURL": f"http://127.0.0.1:{self.provider_port}/v1", "apiKey": "x"}
+    @staticmethod
+    def settings(port):
+        options = {"baseURL": f"http://127.0.0.1:{port}/v1", "apiKey": "x"}
         mock = {"npm": "@ai-sdk/openai-compatible", "options": options, "models": {"mock": {"name": "Mock"}}}
         return {
             "model": "mock/mock",
@@ -90,8 +93,9 @@ class Soak:
         return self.provider.faults
 
     def run(self):
-        # What is there once each kind of work was done is what is there at rest.
-        self.api.ask("GET", "/api/status")
+        # What starts programs stays once it was needed.
+        load.tools(load.Visit(self.api, self.program, 0))
+        time.sleep(SETTLED_SECONDS)
         self.rest = self.look(time.monotonic())
         self.began = time.monotonic()
         end = self.began + self.minutes * 60
@@ -139,11 +143,12 @@ class Soak:
                 self.done[kind] += 1
 
     def note(self, kind, why):
-        where = traceback.extract_tb(why.__traceback__)[-1]
+        frames = traceback.extract_tb(why.__traceback__)
+        where = f" ({pathlib.Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
         with self.lock:
             self.wrongs += 1
             if len(self.wrong) < SHOWN:
-                text = f"{kind}: {type(why).__name__}: {why} ({pathlib.Path(where.filename).name}:{where.lineno})"
+                text = f"{kind}: {type(why).__name__}: {why}{where}"
                 self.wrong.append(f"minute {(time.monotonic() - self.began) / 60:.1f}, {text}")
                 print(f"✗ {text}", file=sys.stderr, flush=True)
 
@@ -175,31 +180,42 @@ class Soak:
 
     def settle(self):
         """All that was begun ends, and what it took comes back."""
-        end, rested, left = time.monotonic() + REST_SECONDS, None, "the server is gone"
-        while self.server.process.poll() is None and time.monotonic() < end:
-            time.sleep(1)
-            for one in self.api.ask("GET", "/api/sessions"):
-                self.api.ask("DELETE", f"/api/sessions/{one['id']}", status=(204, 404, 409))
-            status, rested = self.api.ask("GET", "/api/status"), self.look(self.began)
-            left = {
-                "turns": status["activeTurns"], "questions": status["waiting"], "children": rested.children,
-                "sessions": status["sessions"],
-                "threads": max(0, rested.threads - self.rest.threads),
-                "descriptors": max(0, rested.descriptors - self.rest.descriptors),
-            }
-            if not any(left.values()):
-                break
-        if rested and not any(left.values()):
+        left = self.wait(self.work_left) or self.wait(self.taken_more)
+        rested = None
+        if self.server.process.poll() is None:
+            rested = self.look(self.began)
+            self.samples.append(rested)
+        if left or not rested:
+            self.note("after the load", RuntimeError(f"is not let go: {left or 'the server is gone'}"))
+        else:
             self.facts.append(
-                f"at rest again: {rested.threads} threads and {rested.descriptors} descriptors as before the load "
-                f"({self.rest.threads} and {self.rest.descriptors}), no child, no turn, no session; "
+                f"at rest again: {rested.threads} threads and {rested.descriptors} descriptors ({self.rest.threads} "
+                f"and {self.rest.descriptors} before the load), no child, no turn, no session; "
                 f"{self.rest.memory:.1f} MB before, {rested.memory:.1f} MB after"
             )
-        else:
-            self.note("after the load", RuntimeError(f"is not let go: {left}"))
-        if rested:
-            self.samples.append(rested)
         self.stop()
+
+    def wait(self, left):
+        """Waits until nothing is left, and returns what is when the time is up."""
+        end = time.monotonic() + REST_SECONDS
+        while self.server.process.poll() is None and (rest := left()):
+            if time.monotonic() > end:
+                return rest
+            time.sleep(1)
+        return None
+
+    def work_left(self):
+        for one in self.api.ask("GET", "/api/sessions"):
+            self.api.ask("DELETE", f"/api/sessions/{one['id']}", status=(204, 404, 409))
+        status = self.api.ask("GET", "/api/status")
+        kinds = ("activeTurns", "waiting", "sessions")
+        return {kind: status[kind] for kind in kinds if status[kind]}
+
+    def taken_more(self):
+        """What is taken beyond what was at rest; a request would itself take something."""
+        one = self.look(self.began)
+        kinds = ("threads", "descriptors", "children")
+        return {kind: getattr(one, kind) for kind in kinds if getattr(one, kind) > getattr(self.rest, kind)}
 
     def stop(self):
         """Ends the server as an administrator does."""
@@ -257,7 +273,7 @@ def main():
     print(text)
     if options.write:
         (options.write / "soak.md").write_text(text)
-        (options.write / run.picture).write_text(plot.svg(run.samples, run.warm(), {
+        (options.write / run.picture).write_text(curves.svg(run.samples, run.warm(), {
             name: f"{title}, MB" if looks.UNITS[name] else title for name, title in looks.TITLES.items()
         }))
     return 0 if run.right() else 1

@@ -10,6 +10,7 @@ among the document's paths. Needs Python 3, and pip to install schemathesis unde
 """
 
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -64,10 +65,12 @@ class Project(programs.Program):
             # No model of this machine.
             "OLLAMA_HOST": "http://127.0.0.1:1",
         }
-        super().__init__(binary, folder, 0, "/healthz", variables)
+        super().__init__(binary, folder, port=0, health="/healthz", variables=variables)
+        configure(self, {"server": {"trustedProxies": ["127.0.0.1"]}})
 
-    def config(self):
-        return {"server": {"trustedProxies": ["127.0.0.1"]}}
+
+def configure(program, settings):
+    (program.project / "opencode.json").write_text(json.dumps(settings))
 
 
 def served(program):
