@@ -1,7 +1,8 @@
 """Mixed load with faults on one server, for a given time, and whether it stays as it was.
 
     scripts/soak                    three minutes
-    scripts/soak --minutes 60       an hour, and schemathesis for ten minutes beside the load
+    scripts/soak --minutes 60       an hour, with schemathesis: ten minutes beside the load, and ten on a
+                               server with a password
 
 Clients chat, run tools, answer permissions, abort, leave, read slowly, come back, send garbage and
 say nothing; a mock provider fails in every way it can. Memory, threads, descriptors, children and
@@ -38,7 +39,7 @@ from talk import Api  # noqa: E402
 
 CLIENTS = 24
 SHOWN = 20
-PROVIDER_SECONDS = 3
+PROVIDER_SECONDS = 5
 # Threads of the pool go after ten seconds, what is kept of an idle session after a minute.
 SETTLED_SECONDS, REST_SECONDS = 12, 90
 # What schemathesis made is deleted when it is older than any of its checks.
@@ -65,7 +66,7 @@ class Project(programs.Program):
             "model": "mock/mock",
             "provider": {"mock": mock},
             "permission": {"bash": {"*": "allow", "touch *": "ask"}},
-            "server": {"limits": {"providerSeconds": PROVIDER_SECONDS, "headSeconds": 3, "bodySeconds": 3, "idleSeconds": 5}},
+            "server": {"limits": {"providerSeconds": PROVIDER_SECONDS, "headSeconds": 3, "bodySeconds": 3, "idleSeconds": 8}},
         }
 
 
@@ -108,14 +109,15 @@ class Soak:
         while time.monotonic() < end and self.server.process.poll() is None:
             time.sleep(every)
             self.samples.append(self.look(self.began))
-            self.tidy()
+            self.guarded("tidying up", self.tidy)
             if time.monotonic() > told + 30:
                 told = time.monotonic()
                 self.say(self.samples[-1])
         self.over = True
         for thread in [*clients, checker]:
             thread.join()
-        self.settle()
+        self.guarded("after the load", self.settle)
+        self.stop()
 
     def look(self, began):
         return looks.Sample(began, self.server.process.pid, self.program.store, sum(self.done.values()))
@@ -152,6 +154,12 @@ class Soak:
                 self.wrong.append(f"minute {(time.monotonic() - self.began) / 60:.1f}, {text}")
                 print(f"✗ {text}", file=sys.stderr, flush=True)
 
+    def guarded(self, what, action):
+        try:
+            action()
+        except Exception as why:  # noqa: BLE001 - as with the clients
+            self.note(what, why)
+
     def tidy(self):
         """Deletes what others than the clients have made."""
         for one in self.api.ask("GET", "/api/sessions"):
@@ -168,6 +176,10 @@ class Soak:
             right, count, text = conformance.run(self.server.port, seconds, self.seed, self.folder / "checked")
             self.checked_until = time.monotonic() - self.began
             self.describe("beside the load", seconds, right, count, text)
+            right, count, text = conformance.checked(
+                self.program.binary, conformance.PASSWORD, seconds, self.seed, self.folder / "closed"
+            )
+            self.describe("on a server with a password", seconds, right, count, text)
         except Exception as why:  # noqa: BLE001
             self.note("schemathesis", why)
 
@@ -193,7 +205,6 @@ class Soak:
                 f"and {self.rest.descriptors} before the load), no child, no turn, no session; "
                 f"{self.rest.memory:.1f} MB before, {rested.memory:.1f} MB after"
             )
-        self.stop()
 
     def wait(self, left):
         """Waits until nothing is left, and returns what is when the time is up."""

@@ -302,7 +302,7 @@ def idle(visit):
     with visit.api.link() as link:
         link.request("GET", "/healthz")
         link.getresponse().read()
-        time.sleep(random.uniform(1, 8))
+        time.sleep(random.uniform(1, 12))
         # The server may have closed it: it had waited long enough.
         with contextlib.suppress(ConnectionError, http.client.RemoteDisconnected):
             link.request("GET", "/healthz")
