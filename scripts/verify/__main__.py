@@ -17,6 +17,7 @@ check that was not named keeps what the report last said of it.
 
 import importlib
 import pathlib
+import signal
 import sys
 import time
 import traceback
@@ -32,6 +33,8 @@ def main():
     if any(word not in CHECKS for word in words):
         print(__doc__, end="", file=sys.stderr if "--help" not in words else sys.stdout)
         return 0 if "--help" in words else 2
+    # What was started ends with it then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = [run(name) for name in CHECKS if name in words or not words]
     page = pathlib.Path(machine.ROOT / "docs/verified.md")
     report.write(page, results, CHECKS)

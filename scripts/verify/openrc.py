@@ -16,8 +16,9 @@ def check(here, report):
     machine.is_x86()
     root = here.overlay(machine.debian_with("openrc", "openrc", "curl", "procps"))
     machine.run(["install", "-m", "0755", machine.binary("x86_64-unknown-linux-musl"), root / "usr/bin/opencode"])
-    # Processes and network of its own: all of it ends with the first of them.
-    init = "mount -t proc proc /proc && mount -t tmpfs tmpfs /run && openrc sysinit && echo UP && exec sleep infinity"
+    # Processes and network of its own: all of it ends with the first of them, a shell that waits for
+    # whatever ends.
+    init = "mount -t proc proc /proc && mount -t tmpfs tmpfs /run && openrc sysinit && echo UP && { sleep infinity & wait; }"
     words = ["unshare", "--pid", "--fork", "--kill-child", "--net", "--mount", f"--root={root}", "sh", "-c", init]
     first = here.start(words)
     first.awaits("UP")
