@@ -1,17 +1,19 @@
 """The measurements. Each returns plain figures; none knows how they are printed."""
 
+import contextlib
 import ctypes
 import os
 import random
 import re
+import signal
 import statistics
 import struct
 import subprocess
 import threading
 import time
 
-from programs import wrk
-from streams import Direct, Loop, Plan
+from programs import Failed, run, wrk
+from streams import Loop, Plan
 
 CONNECTIONS = (1, 8, 64)
 
@@ -44,28 +46,29 @@ def starts(program, times):
 
 def load(server, path, connections, seconds):
     """Requests per second that are answered with 200."""
-    command = [wrk(), "-t1", f"-c{connections}", f"-d{seconds}s"]
-    done = subprocess.run(
-        [*command, f"http://127.0.0.1:{server.port}{path}"], capture_output=True, text=True, check=True
-    )
-    if re.search(r"Non-2xx|Socket errors", done.stdout):
-        raise RuntimeError(f"wrk met errors on {path}: {done.stdout}")
-    return float(re.search(r"Requests/sec: *([\d.]+)", done.stdout)[1])
+    command = [wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", f"http://127.0.0.1:{server.port}{path}"]
+    done = run(command, seconds + 60, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    rate = re.search(r"Requests/sec: *([\d.]+)", done.stdout)
+    if done.returncode or not rate or re.search(r"Non-2xx|Socket errors", done.stdout):
+        raise Failed(f"wrk met errors on port {server.port}, {path}: {done.stdout}{done.stderr}")
+    return float(rate[1])
 
 
 def loads(contenders, rounds, seconds):
-    """Medians for every contender and number of connections, in alternating runs.
+    """Medians for every contender and number of connections, in alternating runs, of which each
+    round begins with another one.
 
-    A contender is a name, a server and a path.
+    A contender is a key, a server and a path.
     """
     figures = {}
     for connections in CONNECTIONS:
-        for server, path in {(server, path) for _, server, path in contenders}:
+        for _, server, path in contenders:
             load(server, path, connections, 1)
-        for _ in range(rounds):
-            for name, server, path in contenders:
+        for number in range(rounds):
+            first = number % len(contenders)
+            for key, server, path in contenders[first:] + contenders[:first]:
                 rate = load(server, path, connections, seconds)
-                figures.setdefault((name, connections), []).append(rate)
+                figures.setdefault((key, connections), []).append(rate)
     return {key: statistics.median(rates) for key, rates in figures.items()}
 
 
@@ -80,9 +83,9 @@ def delays(loop, streams, count, rounds, tokens, apart):
             # Streams that are in step would measure the queue of this loop.
             loop.after(random.uniform(0, apart) if count > 1 else 0.02, lambda n=name: streams.start(n))
         if not loop.run(lambda: streams.over() == count, 120):
-            raise RuntimeError("the streams did not end")
+            raise Failed("the streams did not end")
         if streams.failed:
-            raise RuntimeError(f"{len(streams.failed)} of {count} streams failed")
+            raise Failed(f"{len(streams.failed)} of {count} streams failed")
         more = loop.delays()
         first, later = first + more[0], later + more[1]
     return first, later
@@ -115,12 +118,10 @@ def spread(figures):
     return ordered[0], statistics.median(ordered), place(0.9), place(0.99)
 
 
-def held(way, server, port, count, limit):
-    """Opens `count` streams, holds them after their first token, lets them end.
-
-    Returns how many had their first token, memory and threads while they were held, how many
-    ended well, and memory 2 s after.
-    """
+@contextlib.contextmanager
+def open_streams(way, server, port, count, limit):
+    """`count` streams that are held after their first token as long as the block lasts, in which
+    the loop stands still; both ends of all are closed after it."""
     loop = Loop(port)
     try:
         streams = way(loop, server)
@@ -129,14 +130,24 @@ def held(way, server, port, count, limit):
         for name in range(count):
             loop.after(name * 0.001, lambda n=name: streams.start(n))
         loop.run(lambda: len(loop.seen) >= count or streams.over() >= count, limit)
-        opened = len(loop.seen)
         loop.run(lambda: False, 0.5)
+        yield loop, streams
+    finally:
+        loop.close()
+
+
+def held(way, server, port, count, limit):
+    """Opens `count` streams, holds them after their first token, lets them end.
+
+    Returns how many had their first token, memory and threads while they were held, how many
+    ended well, and memory 2 s after.
+    """
+    with open_streams(way, server, port, count, limit) as (loop, streams):
+        opened = len(loop.seen)
         during, threads = server.memory(), server.threads()
         loop.release()
         loop.run(lambda: streams.over() >= opened, limit)
         ended = len(streams.ended)
-    finally:
-        loop.close()
     time.sleep(2)
     return {"opened": opened, "during": during, "threads": threads, "ended": ended, "after": server.memory()}
 
@@ -148,20 +159,10 @@ def abandoned(way, server, port, count, rounds, limit):
     """
     figures = []
     for _ in range(rounds):
-        loop = Loop(port)
-        try:
-            streams = way(loop, server)
-            loop.reset(Plan(3, 0.2, held=True))
-            streams.prepare(count)
-            for name in range(count):
-                loop.after(name * 0.001, lambda n=name, s=streams: s.start(n))
-            if not loop.run(lambda: len(loop.seen) >= count, limit):
-                raise RuntimeError(f"{len(loop.seen)} of {count} streams had a token")
-            loop.run(lambda: False, 0.5)
+        with open_streams(way, server, port, count, limit) as (loop, _):
+            if len(loop.seen) < count:
+                raise Failed(f"{len(loop.seen)} of {count} streams had a token within {limit} s")
             during = server.memory()
-        finally:
-            # Both ends of everything.
-            loop.close()
         time.sleep(2)
         figures.append((during, server.memory()))
     return figures
@@ -204,18 +205,53 @@ class Provider:
         self.loop.close()
 
 
+def prompted(server, port, prompt, sessions, each):
+    """Memory 2 s after so many prompts in each of so many sessions, one after the other.
+
+    `prompt` takes a server and a session, or none for a new one, and returns the session.
+    """
+    with Provider(port):
+        for _ in range(sessions):
+            session = None
+            for _ in range(each):
+                session = prompt(server, session)
+    time.sleep(2)
+    return server.memory()
+
+
+def prompt_ours(server, session):
+    body = {"message": "hello", **({"sessionId": session} if session else {})}
+    answer, _ = server.ask("POST", "/api/chat", body)
+    if "hello" not in answer["content"]:
+        raise Failed(f"a prompt had another answer than the model's: {answer}")
+    return answer["sessionId"]
+
+
+def prompt_peer(server, session):
+    # One with a title of its own asks no model for one.
+    session = session or server.ask("POST", "/session", {"title": "bench"})[0]["id"]
+    body = {"parts": [{"type": "text", "text": "hello"}]}
+    answer, _ = server.ask("POST", f"/session/{session}/message", body)
+    if not any("hello" in part.get("text", "") for part in answer["parts"]):
+        raise Failed(f"a prompt had another answer than the model's: {answer}")
+    return session
+
+
+COMMAND_LIMIT = 120
+
+
 def command(program, arguments, times):
     """Median milliseconds of a command, and the median of its peak memory in megabytes."""
     walls, peaks = [], []
     for number in range(times + 1):
         began = time.monotonic_ns()
-        done = subprocess.run(
-            program.command(*arguments), cwd=program.project, env=program.env, timeout=120,
-            stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        done = run(
+            program.command(*arguments), COMMAND_LIMIT, cwd=program.project, env=program.env,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
         took = (time.monotonic_ns() - began) / 1e6
         if done.returncode or b"hello" not in done.stdout:
-            raise RuntimeError(f"{arguments} gave no answer: {done.stderr[-300:]}")
+            raise Failed(f"{program.binary} {' '.join(arguments)} gave no answer: {done.stderr[-300:]}")
         if number:
             walls.append(took)
     for _ in range(max(1, times // 3)):
@@ -237,6 +273,18 @@ def peak(program, arguments):
         ["sh", "-c", script, "sh", *program.command(*arguments)],
         cwd=program.project, env=program.env, stdout=subprocess.PIPE, check=True,
     )
-    _, _, usage = os.wait4(int(shell.stdout), 0)
-    prctl(adopt_orphans, 0, 0, 0, 0)
-    return usage.ru_maxrss / 1024
+    pid, end = int(shell.stdout), time.monotonic() + COMMAND_LIMIT
+    try:
+        while True:
+            ended, _, usage = os.wait4(pid, os.WNOHANG)
+            if ended:
+                return usage.ru_maxrss / 1024
+            if time.monotonic() > end:
+                raise Failed(f"{program.binary} {' '.join(arguments)} did not end within {COMMAND_LIMIT} s")
+            time.sleep(0.001)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    finally:
+        prctl(adopt_orphans, 0, 0, 0, 0)

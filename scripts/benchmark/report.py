@@ -1,21 +1,17 @@
-"""The page: one table of both programs and their ratio, and how it was measured."""
+"""The page: what was measured on what, the goals, the tables, the plot, and how it was measured."""
 
 import os
 import platform
 import time
 
+import goals
+import growth
+import measures
+import plot
+from results import divided, first, middle, same
 
-class Results:
-    """Figures by measurement and program."""
-
-    def __init__(self):
-        self.figures = {}
-
-    def add(self, what, name, figure):
-        self.figures[what, name] = figure
-
-    def get(self, what, name):
-        return self.figures.get((what, name))
+# The share of the cores above which other programs spoil the figures.
+QUIET = 0.1
 
 
 class Machine:
@@ -52,122 +48,249 @@ def busy(seconds):
     return 1 - (rest - idle) / max(1, more - total)
 
 
-def page(results, machine, command, missing):
+def page(results, machine, command, missing, picture):
+    """The page, and the plot that it shows under the name of `picture`."""
     before, after = machine.noise()
     head = [
         "# Benchmarks",
         "",
-        f"This program and OpenCode 1.18.33 (its npm package), side by side in one run of `{command.strip()}`, "
-        f"{time.strftime('%Y-%m-%d')}. A ratio says how many times better this program is. What each line "
-        "measures stands below.",
+        f"This program beside OpenCode 1.18.33 (its npm package) and a server of the same answer on axum, in one run of "
+        f"`{command}`, {time.strftime('%Y-%m-%d')}. A ratio says how many times better this program is. What each line "
+        "measures and with which commands stands [below](#how).",
         "",
         f"{machine.cores} cores of {machine.model}, {machine.memory:.0f} GB, Linux {machine.kernel}. The load, the "
         "mock provider and the clients ran on the same cores as the servers. Other programs used "
         f"{before:.0%} of the cores just before the run and {after:.0%} just after it.",
         "",
     ]
+    if max(before, after) > QUIET:
+        head += ["**The machine was busy with other programs: these figures say little, and the goals nothing.**", ""]
     if missing:
         head += [f"**OpenCode was not measured: {missing}.**", ""]
-    return "\n".join(head + table(results) + NOTES)
+    if picture:
+        head += [f"![How many times better this program is]({picture.name})", ""]
+    parts = (
+        ("Goals", goals.table(results)),
+        ("Beside OpenCode", beside(results)),
+        ("Requests per second", requests(results)),
+        ("Long sessions", history(results)),
+        ("Many sessions", stored(results)),
+    )
+    for title, rows in parts:
+        head += [f"## {title}", "", *rows]
+    return "\n".join(head + NOTES), drawing(results)
 
 
-def table(results):
-    rows = ["| | this program | OpenCode | ratio |", "| --- | --- | --- | --- |"]
+# --- how figures are printed -----------------------------------------------------------------
 
-    def row(title, what, show, value=None, better="less", other=None):
-        """`show` prints a figure, `value` makes a number of it for the ratio."""
-        own, peer = results.get(what, "ours"), results.get(other or what, "peer")
-        if own is None and peer is None:
-            return
-        ratio = ""
-        if own is not None and peer is not None and value:
-            own_value, peer_value = value(own), value(peer)
-            if own_value and peer_value:
-                ratio = peer_value / own_value if better == "less" else own_value / peer_value
-                ratio = f"{ratio:,.0f} ×" if ratio >= 10 else f"{ratio:.1f} ×"
-        cells = [title, *(show(figure) if figure is not None else "" for figure in (own, peer)), ratio]
-        rows.append("| " + " | ".join(cells) + " |")
 
-    same, first = (lambda figure: figure), (lambda figure: figure[0])
-    megabytes = lambda figure: f"{figure:.1f} MB" if figure < 100 else f"{figure:.0f} MB"
-    milliseconds = lambda figure: f"{figure:.1f} ms" if figure < 100 else f"{figure:,.0f} ms"
-    four = lambda figure: " / ".join(short(part) for part in figure) + " ms"
-    rate = lambda figure: f"{figure:,.0f}"
-    middle = lambda figure: figure[1]
+def megabytes(figure):
+    return f"{figure:.1f} MB" if figure < 100 else f"{figure:,.0f} MB"
 
-    row("binary", "size", lambda f: f"{megabytes(f[0])}, {'' if f[1] else 'not '}static", first)
-    row("start to first answer, median (90 %)", "start", lambda f: f"{milliseconds(f[1])} ({milliseconds(f[2])})", middle)
-    row("resident idle", "idle", megabytes, same)
-    row("resident after the load below", "after load", megabytes, same)
-    for count in (1, 8, 64):
-        title = f"`/api/status` · health check per second, {count} connection{'s' if count > 1 else ''}"
-        row(title, f"load {count}", rate, same, "more")
-    for path, name in (("`/healthz`", "healthz"), ("`/api/status` with its log to /dev/null", "unlogged")):
-        for count in (1, 8, 64):
-            figure, peer = results.get(f"load {count}", name), results.get(f"load {count}", "peer")
-            ratio = f"{figure / peer:.1f} ×" if peer else ""
-            title = f"{path} · health check per second, {count} connection{'s' if count > 1 else ''}"
-            rows.append(f"| {title} | {rate(figure)} | {rate(peer) if peer else ''} | {ratio} |")
-    for count in (1, 20):
-        for kind in ("first", "later"):
-            several = f"{count} streams" if count > 1 else "1 stream"
-            what = f"{kind} token {count}"
-            row(f"{kind} token, {several}: provider's write → client, min / median / 90 % / 99 %", what, four, middle)
-            direct = results.get(what, "direct")
-            rows.append(f"| of that the harness (straight to the mock) | {four(direct)} | | |")
-    opened = lambda f: f"{megabytes(f['during'])}, {f['threads']} threads, {f['opened']} open"
-    done = lambda f: f"{f['ended']} ended, {megabytes(f['after'])} after"
-    for count in (20, 100, 1000):
-        row(f"resident with {count:,} streams open", f"held {count}", opened, lambda f: f["during"])
-        row(f"{count:,} streams, let go", f"held {count}", done, lambda f: f["after"])
-    for count in (20, 100, 1000):
-        show = lambda f: f"{f[0]} whole, {f[1]:.1f} s"
-        row(f"{count:,} streams at once of 20 tokens in 2.0 s", f"complete {count}", show, lambda f: f[1])
-    rounds = lambda f: ", ".join(f"{megabytes(open_)} → {megabytes(after)}" for open_, after in f)
-    row("1,000 streams abandoned, three times: resident open → 2 s after", "abandoned 1000", rounds)
-    row("resident 12 s after all streams", "after streams", megabytes, same)
-    parts = lambda f: " / ".join(milliseconds(part) for part in f)
-    for count in (2, 100, 1000, 10000):
-        title = f"session of {count:,} messages: opened whole / its last 50 / a turn in it / of that appending"
-        row(title, f"growth {count}", parts)
-    both = lambda f: f"{milliseconds(f[0])}, {megabytes(f[1])}"
-    row("`run \"hello\"`, cold, on the mock", "run", both, first)
-    row("`run --model offline/guide \"hello\"`, cold", "guide", both, first)
-    row("`run --attach URL \"hello\"`", "attach", both, first)
-    return rows + [""]
+
+def milliseconds(figure):
+    return f"{figure:.1f} ms" if figure < 100 else f"{figure:,.0f} ms"
 
 
 def short(number):
     return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
 
 
+def four(spread):
+    return " / ".join(short(part) for part in spread) + " ms"
+
+
+def rate(figure):
+    return f"{figure:,.0f}"
+
+
+def size(figure):
+    return f"{megabytes(figure[0])}, {'' if figure[1] else 'not '}static"
+
+
+def median_and_tail(spread):
+    return f"{milliseconds(spread[1])} ({milliseconds(spread[2])})"
+
+
+def opened(held):
+    return f"{megabytes(held['during'])}, {held['threads']} threads, {held['opened']} open"
+
+
+def let_go(held):
+    return f"{held['ended']} ended, {megabytes(held['after'])} after"
+
+
+def whole(complete):
+    return f"{complete[0]} whole, {complete[1]:.1f} s"
+
+
+def run(figure):
+    return f"{milliseconds(figure[0])}, {megabytes(figure[1])}"
+
+
+def connections(count):
+    return f"{count} connection{'s' if count > 1 else ''}"
+
+
+def row(*cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def shown(figure, show):
+    return "" if figure is None else show(figure)
+
+
+# --- tables ----------------------------------------------------------------------------------
+
+
+def beside(results):
+    rows = [row("", "this program", "OpenCode", "ratio"), row(*["---"] * 4)]
+
+    def line(title, what, show, pick=None):
+        """`show` prints a figure, `pick` makes a number of it for the ratio."""
+        own, peer = results.get(what), results.get(what, "peer")
+        if own is None and peer is None:
+            return
+        ratio = results.times_less(what, pick) if pick else None
+        rows.append(row(title, shown(own, show), shown(peer, show), shown(ratio, plot.times)))
+
+    line("binary", "size", size, first)
+    line("start to first answer, median (90 %)", "start", median_and_tail, middle)
+    line("resident idle", "idle", megabytes, same)
+    line("resident after 100 prompts", "prompted", megabytes, same)
+    line("resident after the requests below", "after load", megabytes, same)
+    for count in (1, 20):
+        several = f"{count} streams" if count > 1 else "1 stream"
+        for kind in ("first", "later"):
+            what = f"{kind} token {count}"
+            line(f"{kind} token, {several}: provider's write → client, min / median / 90 % / 99 %", what, four, middle)
+            rows.append(row("of that the harness (straight to the mock)", four(results.get(what, "direct")), "", ""))
+    for count in (20, 100, 1000):
+        line(f"resident with {count:,} streams open", f"held {count}", opened, lambda held: held["during"])
+        line(f"{count:,} streams, let go", f"held {count}", let_go, lambda held: held["after"])
+    for count in (20, 100, 1000):
+        line(f"{count:,} streams at once of 20 tokens in 2.0 s", f"complete {count}", whole, lambda each: each[1])
+    rounds = lambda each: ", ".join(f"{megabytes(open_)} → {megabytes(after)}" for open_, after in each)
+    line("1,000 streams abandoned, three times: resident open → 2 s after", "abandoned 1000", rounds)
+    line("resident 12 s after all streams", "after streams", megabytes, same)
+    line("`run \"hello\"`, cold, on the mock", "run", run, first)
+    line("`run --model offline/guide \"hello\"`, cold", "guide", run, first)
+    line("`run --attach URL \"hello\"`", "attach", run, first)
+    return rows + [""]
+
+
+def requests(results):
+    rows = [row("", "this program", "OpenCode", "axum", "of OpenCode", "of axum"), row(*["---"] * 6)]
+
+    def line(title, what, other):
+        own, peer, axum = results.get(what), results.get(other, "peer"), results.get(what, "axum")
+        ratios = (shown(divided(own, each), plot.times) for each in (peer, axum))
+        rows.append(row(title, *(shown(each, rate) for each in (own, peer, axum)), *ratios))
+
+    kinds = (("`/api/status`", "rate"), ("`/healthz`", "healthz"), ("`/api/status`, its log to /dev/null", "unlogged"))
+    for title, what in kinds:
+        for count in measures.CONNECTIONS:
+            line(f"{title}, {connections(count)}", f"{what} {count}", f"rate {count}")
+    after = [results.get("after load", name) for name in ("ours", "peer", "axum")]
+    rows.append(row("resident after all of them", *(shown(each, megabytes) for each in after), "", ""))
+    return rows + [""]
+
+
+def history(results):
+    heads = ("messages", "opened whole", "its last 50", "a turn in it", "of that appending")
+    rows = [row(*heads), row(*["---"] * len(heads))]
+    for count in growth.MESSAGES:
+        figures = results.get(f"history {count}")
+        if figures:
+            rows.append(row(f"{count:,}", *map(milliseconds, figures)))
+    return rows + [""]
+
+
+def stored(results):
+    heads = ("sessions", "start", "resident 1 s after", "listed first", "listed again", "resident after that")
+    rows = [row("", *heads), row(*["---"] * (len(heads) + 1))]
+    shows = {"start": milliseconds, "fresh": megabytes, "first": milliseconds, "later": milliseconds, "listed": megabytes}
+    for name, title in (("ours", "this program"), ("peer", "OpenCode")):
+        for count in growth.STORED:
+            figure = results.get(f"stored {count}", name)
+            if figure:
+                rows.append(row(title, f"{count:,}", *(show(figure[part]) for part, show in shows.items())))
+    return rows + [""]
+
+
+# --- the plot --------------------------------------------------------------------------------
+
+
+def drawing(results):
+    less = (
+        ("binary", "size", first),
+        ("start to first answer", "start", middle),
+        ("resident idle", "idle", same),
+        ("resident after 100 prompts", "prompted", same),
+        ("resident under 100 streams", "held 100", lambda held: held["during"]),
+        ("first token, 1 stream", "first token 1", middle),
+        ("later token, 1 stream", "later token 1", middle),
+        ("first token, 20 streams", "first token 20", middle),
+        ("later token, 20 streams", "later token 20", middle),
+        ("run, cold", "run", first),
+        ("run --attach", "attach", first),
+    )
+    peer = [(label, results.times_less(what, pick), goals.factor_of(what)) for label, what, pick in less]
+    axum = []
+    for count, peer_goal, axum_goal in goals.RATES:
+        label, what = f"requests a second, {connections(count)}", f"rate {count}"
+        peer.append((label, results.times_more(what), peer_goal))
+        axum.append((label, results.times_more(what, "axum"), axum_goal))
+    panels = [
+        plot.Panel("Times better than OpenCode 1.18.33", peer, (1, 10, 100, 1000)),
+        plot.Panel("Requests a second as a multiple of axum's", axum, (0.5, 1, 1.5, 2, 3)),
+    ]
+    return plot.svg(panels, "A stroke across a bar is the goal; bars that fall short of theirs are orange.")
+
+
 NOTES = """## How
 
-- **Binary**: this program as a static release build for `x86_64-unknown-linux-musl`; OpenCode as npm installs it.
-  Megabytes are millions of bytes here, and 2^20 bytes for memory.
-- **Both** run in an empty repository with a home of their own, one OpenAI-compatible provider that is the mock, and
-  their logs in files; OpenCode with `OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_DISABLE_MODELS_FETCH=1`.
-- **Start**: from before the process is created to the bytes of the first `200` (`/api/status`, OpenCode's
-  `/global/health`). A refused connection is retried after 0.2 ms; one start before the counted ones warms the caches.
-- **Resident**: `VmRSS` of the process and its children, idle 2 s after the first answer.
-- **Requests per second**: `wrk -t1 -cN -d4s URL` with N = 1, 8, 64, alternating between the programs, the median of 3
-  runs (`--quick`: one of 2 s), all servers being there all the while. `/api/status` prints 450 bytes of JSON made for
-  each request and a line of log; OpenCode's health check is a constant of 36 bytes and is not logged; `/healthz` is
-  this program's like for like, though it is logged too. One connection is a turn-taking of two processes: on cores that
-  rest it measures how fast a core wakes (14,000 a second), on busy ones not (52,000 in another run).
+Each server runs with its log in a file, in an empty git repository and a home of its own, with one OpenAI-compatible
+provider that is the mock. `opencode` stands for either program, `PORT` and `PID` for those of its server.
+
+- **Built and installed** by `cargo build --release --locked --target x86_64-unknown-linux-musl`, in the tree for this
+  program and in `scripts/benchmark/axum` with the same profile for the server on axum, and by
+  `npm install opencode-ai@1.18.33`. OpenCode has `OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_DISABLE_MODELS_FETCH=1`.
+- **Binary**: `stat --format %s`; static is one that names no interpreter (`readelf --program-headers`). Megabytes are
+  millions of bytes here, and 2^20 bytes for memory.
+- **Start**: `opencode serve --port PORT`, from before the process is created to the bytes of the first `200` of
+  `/api/status`, or OpenCode's `/global/health`. A refused connection is retried after 0.2 ms; one start before the
+  counted ones warms the caches.
+- **Resident**: the sum of `VmRSS` in `/proc/PID/status` of the process and its children: idle 2 s after the first
+  answer, and 2 s after the last of 100 prompts one after the other, ten in each of ten sessions (`POST /api/chat` with
+  `{"message":"hello"}`, OpenCode's `POST /session/ID/message`), to which the mock answers one word.
+- **Requests per second**: `wrk -t1 -cN -d3s http://127.0.0.1:PORT/api/status` with N = 1, 8, 64, and OpenCode's
+  `/global/health`; alternating between the programs, each round beginning with another one, the median of 3 rounds
+  (`--quick`: one of 2 s) after one of a second that does not count, all servers being there all the while. One after
+  the other is measured, never two at a time. `/api/status` prints some 450 bytes of JSON made for each request and
+  writes a line of log; OpenCode's health check is a constant of 36 bytes and is not logged. The server on axum answers
+  with the same fields in head and body, prints them with serde_json, writes the same line of log in one `write`, and
+  has tokio's default number of workers. `/healthz` is three bytes, logged by both. At one connection a request is a
+  turn-taking of two processes: on cores that rest it measures how fast a core wakes, too.
 - **Tokens**: one Python process is the provider and the clients, on one clock: the time is taken before the
   provider's `send` and after the client's `recv`. The provider's first token is in one write with the head of its
   answer; 25 tokens a stream, 10 ms apart alone and 40 ms apart under 20 streams. Ours is `POST /api/chat/stream`, a
   connection a stream; OpenCode's is `POST /session/ID/prompt_async` and one `GET /event` for all sessions.
-- **Open streams**: the provider sends each stream its first token and holds the rest; memory is read when all have
-  it. Then it lets go, and memory is read 2 s after the last end. OpenCode was asked for 20 and 100, not for 1,000.
+- **Open streams**: the same requests; the provider sends each stream its first token and holds the rest; memory is
+  read when all have it. Then it lets go, and memory is read 2 s after the last end. OpenCode was asked for 20 and 100,
+  not for 1,000.
 - **At once**: all requests are sent at the same moment; a stream is whole if it ended without an error and every
   token came.
 - **Abandoned**: the clients hang up after the first token, all at once; what waits for a next connection leaves after
   10 s.
-- **Long sessions**: one turn of `offline/guide` repeated in the session's log. The last 50 messages are read from the
-  log's end; the turn that is timed reads back as far as its model can read, and appends its own events, each on stable
-  storage before it is told. Appending is the time from its first text, which follows all reading, to `done`.
-- **Commands**: wall time is from before the process is created to after it was reaped, the median; peak memory is what
-  `wait4` says of the process.
+- **Long sessions**: one turn of `offline/guide` repeated in the session's log; `GET /api/sessions/ID`, the same with
+  `?limit=50`, `POST /api/chat`, medians. The last 50 messages are read from the log's end; the turn that is timed
+  reads back as far as its model can read, and appends its own events, each on stable storage before it is told.
+  Appending is the time from its first text, which follows all reading, to `done`.
+- **Many sessions**: one real session of two messages, copied, before the server starts; OpenCode's are made by `POST
+  /session` and empty. Start is the median of 9 (OpenCode: 1). `GET /api/sessions` and `GET /session?limit=100000`
+  list all of them at once; again is the median of 9. Memory is read 1 s after the first answer, and 1 s after the
+  last list.
+- **Commands**: `opencode run hello` and so on. Wall time is from before the process is created to after it was reaped,
+  the median; peak memory is what `wait4` says of the process.
 """.split("\n")

@@ -16,6 +16,8 @@ import selectors
 import socket
 import time
 
+from programs import Failed
+
 NAME = re.compile(rb"bench-stream-(\d+)")
 TOKEN = re.compile(rb"t(\d+)\.(\d+);")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -281,7 +283,7 @@ class Peer(Streams):
             client = Client(self.loop, self.port, "/session", {"title": "bench"})
             client.take = lambda data, _now: line(data)
             if not self.loop.run(lambda wanted=number: len(created) > wanted, 30):
-                raise RuntimeError("OpenCode creates no session")
+                raise Failed("OpenCode creates no session")
             client.close()
         self.fresh = created
         self.ended, self.failed, self.sessions = set(), set(), {}
