@@ -56,13 +56,20 @@ def main():
         finally:
             signal.alarm(0)
             programs.end_all()
-    command = " ".join(["scripts/bench", *sys.argv[1:]])
     picture = options.write.with_suffix(".svg") if options.write else None
-    text, drawing = report.page(results, machine, command, None if peer_binary else missing, picture)
+    missing = None if peer_binary else missing
+    text, drawing = report.page(results, machine, command_line(options), missing, picture)
     print(text)
     if options.write:
         options.write.write_text(text)
         picture.write_text(drawing)
+
+
+def command_line(options):
+    """What was typed, as far as figures depend on it; where files lie is nobody's business."""
+    words = [f"--{name}" for name in ("quick", "alone") if getattr(options, name)]
+    words += [f"--{name} FILE" for name in ("binary", "axum") if getattr(options, name)]
+    return " ".join(["scripts/bench", *words])
 
 
 def too_long(*_):
