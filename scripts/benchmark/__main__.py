@@ -47,7 +47,7 @@ def main():
             print(f"measuring without OpenCode: {missing}", file=sys.stderr)
     machine = report.Machine()
     if machine.before > report.QUIET:
-        print(f"other programs use {machine.before:.0%} of the cores: these figures will be worth little", file=sys.stderr)
+        print(f"other programs use {machine.before:.0%} of the cores: figures will say little", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="opencode-bench-", ignore_cleanup_errors=True) as folder:
         signal.alarm(LIMIT)
         try:
@@ -84,7 +84,9 @@ def arguments():
     parser.add_argument("--alone", action="store_true", help="without OpenCode")
     parser.add_argument("--binary", type=pathlib.Path, help="measure this one instead of building")
     parser.add_argument("--axum", type=pathlib.Path, help="measure this server on axum instead of building")
-    parser.add_argument("--ports", type=int, default=4310, metavar="FIRST", help="the first of five ports (default: 4310)")
+    parser.add_argument(
+        "--ports", type=int, default=4310, metavar="FIRST", help="the first of five ports (default: 4310)"
+    )
     parser.add_argument(
         "--write", type=pathlib.Path, default=programs.TREE / "docs" / "benchmarks.md",
         help="where the page goes, and the plot beside it (default: docs/benchmarks.md)",

@@ -50,7 +50,8 @@ def lengthen(log, messages):
                 shift = turn << 32
                 entries = re.sub(r'"id":(\d{9,})', lambda m: f'"id":{int(m[1]) + shift}', entries)
                 # Messages keep ids of their own: another random end for each turn.
-                entries = re.sub(r'([0-9a-z]{30})[0-9a-z]{6}(?=",)', lambda m: f"{m[1]}{turn:06d}", entries) if turn else entries
+                if turn:
+                    entries = re.sub(r'([0-9a-z]{30})[0-9a-z]{6}(?=",)', lambda m: f"{m[1]}{turn:06d}", entries)
                 out.write(checked(f"{int(last) + shift} {entries}"))
 
 

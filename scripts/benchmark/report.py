@@ -54,8 +54,8 @@ def page(results, machine, command, missing, picture):
     head = [
         "# Benchmarks",
         "",
-        f"This program beside OpenCode 1.18.33 (its npm package) and a server of the same answer on axum, in one run of "
-        f"`{command}`, {time.strftime('%Y-%m-%d')}. A ratio says how many times better this program is. What each line "
+        f"This program beside OpenCode 1.18.33 (its npm package) and a server of the same answer on axum, in one "
+        f"run of `{command}`, {time.strftime('%Y-%m-%d')}. A ratio says how many times better this program is. What each line "
         "measures and with which commands stands [below](#how).",
         "",
         f"{machine.cores} cores of {machine.model}, {machine.memory:.0f} GB, Linux {machine.kernel}. The load, the "
@@ -164,7 +164,8 @@ def beside(results):
         for kind in ("first", "later"):
             what = f"{kind} token {count}"
             line(f"{kind} token, {several}: provider's write → client, min / median / 90 % / 99 %", what, four, middle)
-            rows.append(row("of that the harness (straight to the mock)", four(results.get(what, "direct")), "", ""))
+            direct = results.get(what, "direct")
+            rows.append(row("of that the harness (straight to the mock)", four(direct), "", ""))
     for count in (20, 100, 1000):
         line(f"resident with {count:,} streams open", f"held {count}", opened, lambda held: held["during"])
         line(f"{count:,} streams, let go", f"held {count}", let_go, lambda held: held["after"])
@@ -209,12 +210,13 @@ def history(results):
 def stored(results):
     heads = ("sessions", "start", "resident 1 s after", "listed first", "listed again", "resident after that")
     rows = [row("", *heads), row(*["---"] * (len(heads) + 1))]
-    shows = {"start": milliseconds, "fresh": megabytes, "first": milliseconds, "later": milliseconds, "listed": megabytes}
+    parts = ("start", "fresh", "first", "later", "listed")
+    shows = (milliseconds, megabytes, milliseconds, milliseconds, megabytes)
     for name, title in (("ours", "this program"), ("peer", "OpenCode")):
         for count in growth.STORED:
             figure = results.get(f"stored {count}", name)
             if figure:
-                rows.append(row(title, f"{count:,}", *(show(figure[part]) for part, show in shows.items())))
+                rows.append(row(title, f"{count:,}", *(show(figure[part]) for part, show in zip(parts, shows))))
     return rows + [""]
 
 
@@ -291,6 +293,6 @@ provider that is the mock. `opencode` stands for either program, `PORT` and `PID
   /session` and empty. Start is the median of 9 (OpenCode: 1). `GET /api/sessions` and `GET /session?limit=100000`
   list all of them at once; again is the median of 9. Memory is read 1 s after the first answer, and 1 s after the
   last list.
-- **Commands**: `opencode run hello` and so on. Wall time is from before the process is created to after it was reaped,
+- **Commands**: `opencode run hello` and so on, with nothing else in the store. Wall time is from before the process is created to after it was reaped,
   the median; peak memory is what `wait4` says of the process.
 """.split("\n")
