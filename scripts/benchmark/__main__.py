@@ -1,9 +1,10 @@
 """Measures this program beside OpenCode 1.18.33 and a server on axum, in one run, and writes
 docs/benchmarks.md and docs/benchmarks.svg.
 
-    scripts/bench            everything, about eleven minutes
+    scripts/bench            everything, about nine minutes
     scripts/bench --quick    fewer and shorter rounds, about four
 
+That is on a machine that does nothing else, and after building, which takes some minutes more.
 Needs Python 3, cargo, git and, for OpenCode, npm; wrk comes from Debian by name. Only addresses of
 this machine are used. All that it starts ends with it, on Ctrl-C as well.
 """

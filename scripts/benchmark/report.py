@@ -55,8 +55,8 @@ def page(results, machine, command, missing, picture):
         "# Benchmarks",
         "",
         f"This program beside OpenCode 1.18.33 (its npm package) and a server of the same answer on axum, in one "
-        f"run of `{command}`, {time.strftime('%Y-%m-%d')}. A ratio says how many times better this program is. What each line "
-        "measures and with which commands stands [below](#how).",
+        f"run of `{command}`, {time.strftime('%Y-%m-%d')}. A ratio says how many times better this program is. What "
+        "each line measures and with which commands stands [below](#how).",
         "",
         f"{machine.cores} cores of {machine.model}, {machine.memory:.0f} GB, Linux {machine.kernel}. The load, the "
         "mock provider and the clients ran on the same cores as the servers. Other programs used "
