@@ -1,46 +1,24 @@
-//! A provider's connection whose buffers are there only while they are used.
+//! The buffers of a provider's connection, which are there only while they are used.
 //!
 //! A turn waits most of its time, and a thousand wait at once: ureq's own connection would keep
 //! its buffers, made for the largest head and body, all the while. Here the output goes when the
-//! answer is awaited, and the input holds what has come and is not read. What lies beneath, with
-//! TLS and proxies, is ureq's.
+//! answer is awaited, and the input holds what has come and is not read.
 
 use ureq::Error;
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,
-};
+use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
 use crate::os::Waits;
 
-/// Bytes of the connection's own buffers, which are kept: for what comes, where a token has a few
-/// hundred, and for what is sent. Allocators have room for a little less than a power of two.
+/// Bytes of what TLS keeps of its own: for what comes, where a token has a few hundred, and for
+/// what is sent. Allocators have room for a little less than a power of two.
 pub(super) const INPUT: usize = 2000;
 pub(super) const OUTPUT: usize = 2000;
 /// Bytes that are sent at a time. The head of a request must fit.
 const SENT: usize = 16 * 1024;
+/// Bytes that are read at a time.
+const READ: usize = 4000;
 
-/// Connects as ureq does, and gives the connection these buffers.
-#[derive(Debug, Default)]
-pub(super) struct Slim(DefaultConnector);
-
-impl Connector<()> for Slim {
-    type Out = Buffered;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails<'_>,
-        chained: Option<()>,
-    ) -> Result<Option<Buffered>, Error> {
-        let beneath = self.0.connect(details, chained)?;
-        Ok(beneath.map(|beneath| Buffered {
-            beneath,
-            buffers: Held::default(),
-            waits: Waits::default(),
-        }))
-    }
-}
-
-/// A connection and its buffers.
+/// A connection with TLS, and buffers over those that it keeps.
 #[derive(Debug)]
 pub(super) struct Buffered {
     beneath: Box<dyn Transport>,
@@ -48,16 +26,48 @@ pub(super) struct Buffered {
     waits: Waits,
 }
 
+impl Buffered {
+    /// Puts buffers over ureq's own.
+    pub(super) fn new(beneath: Box<dyn Transport>) -> Self {
+        Self { beneath, buffers: Held::default(), waits: Waits::default() }
+    }
+}
+
+/// What is held of a connection's bytes.
 #[derive(Debug, Default)]
-struct Held {
+pub(super) struct Held {
     input: Vec<u8>,
     /// Bytes at the start of `input` that have been read.
     read: usize,
     /// The last look at the input took something: what is left of it may be of use.
     progress: bool,
     output: Vec<u8>,
-    /// Where a body is read whose length is not known.
-    scratch: Vec<u8>,
+}
+
+impl Held {
+    /// Gives back what is not used while an answer is awaited.
+    pub(super) fn rest(&mut self) {
+        self.output = Vec::new();
+        // Without the bytes that were read, and their room.
+        self.input = self.input.split_off(std::mem::take(&mut self.read));
+    }
+
+    /// What was written, to be sent.
+    pub(super) fn written(&self, amount: usize) -> &[u8] {
+        self.output.get(..amount).unwrap_or_default()
+    }
+
+    /// Adds what one read brings.
+    pub(super) fn fill<E>(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let start = self.input.len();
+        self.input.resize(start + READ, 0);
+        let came = read(&mut self.input[start..]);
+        self.input.truncate(start + came.as_ref().map_or(0, |count| *count));
+        came
+    }
 }
 
 impl Transport for Buffered {
@@ -66,7 +76,7 @@ impl Transport for Buffered {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let mut rest = self.buffers.output.get(..amount).unwrap_or_default();
+        let mut rest = self.buffers.written(amount);
         while !rest.is_empty() {
             let room = self.beneath.buffers().output();
             let length = rest.len().min(room.len());
@@ -79,15 +89,12 @@ impl Transport for Buffered {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let held = &mut self.buffers;
-        (held.output, held.scratch) = (Vec::new(), Vec::new());
-        // Without the bytes that were read, and their room.
-        held.input = held.input.split_off(std::mem::take(&mut held.read));
+        self.buffers.rest();
         let beneath = &mut self.beneath;
         let progress = self.waits.wait(|| beneath.maybe_await_input(timeout))?;
         let came = self.beneath.buffers().input();
         let length = came.len();
-        held.input.extend_from_slice(came);
+        self.buffers.input.extend_from_slice(came);
         self.beneath.buffers().input_consume(length);
         Ok(progress && length > 0)
     }
@@ -111,7 +118,7 @@ impl Buffers for Held {
         &self.input[self.read..]
     }
 
-    // Filled by `await_input` alone; nothing is to be put between.
+    // Filled while it is awaited, and not otherwise.
     fn input_append_buf(&mut self) -> &mut [u8] {
         &mut []
     }
@@ -123,10 +130,10 @@ impl Buffers for Held {
         self.read = (self.read + amount).min(self.input.len());
     }
 
+    // The first is for bodies that are cut into chunks; here each has a length.
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
-        self.scratch.resize(SENT, 0);
         self.output.resize(SENT, 0);
-        (&mut self.scratch, &mut self.output)
+        (&mut [], &mut self.output)
     }
 
     fn can_use_input(&self) -> bool {

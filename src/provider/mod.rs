@@ -7,7 +7,9 @@ mod anthropic;
 mod buffers;
 mod catalogue;
 mod decode;
+mod dial;
 mod endpoint;
+mod exchange;
 mod failure;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -22,6 +24,7 @@ mod remote;
 mod remote_tests;
 mod retry;
 mod roots;
+mod socket;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transport;

@@ -54,13 +54,10 @@ impl Remote {
 
 impl Provider for Remote {
     fn ask<'a>(&'a mut self, request: &'a Request<'a>) -> Answer<'a> {
-        let agent = self.transport.agent();
-        let guard = self.cancel.on_cancel(move || agent.shutdown());
-        let body = Arc::new(self.wire.body(&self.endpoint, request));
+        let guard = self.cancel.on_cancel(self.transport.hang_up());
         Box::new(Pull {
             remote: self,
             request,
-            body,
             state: if guard.is_ok() { State::Connect } else { State::Aborted },
             _guard: guard.ok(),
             ready: VecDeque::new(),
@@ -95,7 +92,6 @@ struct Reading {
 struct Pull<'a> {
     remote: &'a Remote,
     request: &'a Request<'a>,
-    body: Arc<Vec<u8>>,
     state: State,
     _guard: Option<Guard>,
     ready: VecDeque<Chunk>,
@@ -169,7 +165,9 @@ impl Pull<'_> {
         let Remote { endpoint, wire, transport, .. } = self.remote;
         let headers = wire.headers(endpoint);
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        let reply = transport.post(endpoint, &wire.url(endpoint), &headers, &self.body)?;
+        // Made again for each attempt: kept, it would lie there for as long as a model thinks.
+        let body = wire.body(endpoint, self.request);
+        let reply = transport.post(endpoint, &wire.url(endpoint), &headers, body)?;
         if reply.kind.starts_with("text/html") {
             return Err(Failure::fatal(
                 Code::ProviderFailed,
@@ -253,10 +251,6 @@ impl Pull<'_> {
             };
             self.told |= is_told(&chunk);
             self.ready.push_back(chunk);
-        }
-        if self.told {
-            // No attempt follows, and an answer may last: its request need not.
-            self.body = Arc::default();
         }
     }
 

@@ -5,9 +5,11 @@
 //! opens TLS set one of them. Both add, so that naming a private authority loses no public one.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::pki_types::TrustAnchor;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::RustlsConnector;
 
 use crate::config::Env;
 use crate::pem;
@@ -18,6 +20,8 @@ const NAMES: [&str; 2] = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"];
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Roots {
     tls: TlsConfig,
+    /// Makes what TLS needs of these authorities when it is first used, and keeps it.
+    connector: Arc<RustlsConnector>,
     /// What is wrong with the files.
     faults: Vec<String>,
 }
@@ -46,6 +50,12 @@ impl Roots {
     /// What a connection needs.
     pub(crate) fn tls(&self) -> TlsConfig {
         self.tls.clone()
+    }
+
+    /// What speaks TLS. One for all turns: the authorities take 15 KB, and what was agreed on with a
+    /// provider shortens the next handshake.
+    pub(crate) fn connector(&self) -> Arc<RustlsConnector> {
+        Arc::clone(&self.connector)
     }
 
     /// What a person can do where a certificate is not accepted.

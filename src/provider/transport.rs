@@ -1,42 +1,34 @@
-//! HTTP to a provider: one agent a turn, whose blocked read a cancel ends at once.
+//! HTTP to a provider: one connection a turn, whose blocked read or write a cancel ends at once.
 //!
-//! Nothing ends a look-up or a connect before its own time-out, so a request is sent on a thread
-//! of its own, up to the head of the answer, and a cancel leaves that behind. Turns what can go
-//! wrong on the way into a [`Failure`]. Knows no protocol beyond HTTP; redirects are not followed,
-//! so that a key never reaches a host that nobody named.
+//! Turns what can go wrong on the way into a [`Failure`]. Knows no protocol beyond HTTP; redirects
+//! are not followed, so that a key never reaches a host that nobody named.
 
 use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use ureq::http::{HeaderMap, Response};
-use ureq::typestate::WithBody;
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::{Agent, Body, Proxy, RequestBuilder, Timeout};
+use ureq::http::{HeaderMap, Uri};
+use ureq::{Proxy, ProxyProtocol, Timeout};
 
-use super::buffers::{self, Slim};
+use super::dial::{Dial, Idle, NoThread, Open};
 use super::endpoint::Endpoint;
+use super::exchange::{self, Answer};
 use super::failure::{Again, Failure};
 use super::retry::asked_wait;
 use crate::cancel::Cancel;
 use crate::error::Code;
-use crate::os;
 
 /// Bytes of an error's body that are read.
 const ERROR_BODY: u64 = 64 * 1024;
-/// Time to look a name up.
-const RESOLVE: Duration = Duration::from_secs(5);
-/// Time to connect, handshakes included.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Stack of the thread that sends a request; only the pages that it touches count.
-const STACK: usize = 1024 * 1024;
-/// Bytes of one read.
-pub(crate) const BUFFER: usize = 1000;
+/// Bytes of one read, from what has come: a token or two.
+pub(crate) const BUFFER: usize = 490;
+/// Who asks.
+const USER_AGENT: &str = concat!("opencode/", env!("CARGO_PKG_VERSION"));
 
 /// A connection to one provider for one turn.
 pub(crate) struct Transport {
-    agent: Agent,
+    dial: Dial,
+    open: Open,
+    idle: Idle,
     cancel: Cancel,
 }
 
@@ -48,42 +40,30 @@ pub(crate) struct Reply {
 }
 
 impl Transport {
-    /// Prepares the agent; nothing is sent yet.
+    /// Prepares the connection; nothing is sent yet.
     pub(crate) fn new(endpoint: &Endpoint, cancel: &Cancel) -> Result<Self, Failure> {
         let proxy = match endpoint.proxies.pick(&endpoint.base).map(Proxy::new) {
             None => None,
-            Some(Ok(proxy)) => Some(proxy),
-            Some(Err(_)) => {
+            Some(Ok(proxy)) if is_served(&proxy) => Some(proxy),
+            Some(_) => {
                 return Err(Failure::fatal(
                     Code::ProviderUnreachable,
                     "The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) \
-                     is not a usable address.",
+                     is not a usable address: it begins with http:// or https://.",
                 ));
             }
         };
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(proxy)
-            .tls_config(endpoint.roots.tls())
-            .user_agent(concat!("opencode/", env!("CARGO_PKG_VERSION")))
-            // A compressed stream would be held back until a block is full.
-            .accept_encoding("identity")
-            .timeout_resolve(Some(RESOLVE))
-            .timeout_connect(Some(CONNECT))
-            .timeout_per_read(Some(endpoint.silence))
-            .timeout_per_write(Some(endpoint.silence))
-            .input_buffer_size(buffers::INPUT)
-            .output_buffer_size(buffers::OUTPUT)
-            .build();
-        let agent = Agent::with_parts(config, Slim::default(), DefaultResolver::default());
-        Ok(Self { agent, cancel: cancel.clone() })
+        let roots = &endpoint.roots;
+        let (roots, tls) = (roots.tls(), roots.connector());
+        let dial = Dial { proxy, roots, tls, user_agent: USER_AGENT };
+        let (open, idle) = (Open::default(), Idle::default());
+        Ok(Self { dial, open, idle, cancel: cancel.clone() })
     }
 
-    /// The agent, to be shut down by a hook.
-    pub(crate) fn agent(&self) -> Agent {
-        self.agent.clone()
+    /// Ends whatever waits on the connection, and lets no other be made. For a hook.
+    pub(crate) fn hang_up(&self) -> impl FnOnce() + Send + use<> {
+        let open = self.open.clone();
+        move || open.shut()
     }
 
     /// Sends a JSON body and waits for the head of the answer; any status but 2xx is a failure.
@@ -92,80 +72,78 @@ impl Transport {
         endpoint: &Endpoint,
         url: &str,
         headers: &[(&str, &str)],
-        body: &Arc<Vec<u8>>,
+        body: Vec<u8>,
     ) -> Result<Reply, Failure> {
-        let mut request = self.agent.post(url).header("content-type", "application/json");
-        let own = headers.iter().filter(|(name, _)| {
-            !endpoint.headers.iter().any(|(theirs, _)| theirs.eq_ignore_ascii_case(name))
-        });
-        for (name, value) in own {
-            request = request.header(*name, *value);
-        }
-        for (name, value) in &endpoint.headers {
-            request = request.header(name.as_str(), value.reveal());
-        }
-        let sent = self.send(request, body)?.map_err(|error| self.failure(endpoint, error))?;
-        let status = sent.status().as_u16();
-        let (parts, body) = sent.into_parts();
+        let answer = self.ask(endpoint, url, headers, body);
+        let answer = answer.map_err(|error| self.failure(endpoint, error))?;
+        self.reply(endpoint, answer)
+    }
+
+    fn ask(
+        &self,
+        endpoint: &Endpoint,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, ureq::Error> {
+        let (line, call) = self.prepare(endpoint, url, headers, body.len())?;
+        exchange::ask(line, call, body, exchange::patience(endpoint.silence), &self.idle)
+    }
+
+    /// The request and the connection to send it on.
+    #[inline(never)]
+    fn prepare(
+        &self,
+        endpoint: &Endpoint,
+        url: &str,
+        headers: &[(&str, &str)],
+        length: usize,
+    ) -> Result<(exchange::Line, exchange::Prepared), ureq::Error> {
+        let mut fields = vec![
+            ("content-type", "application/json"),
+            ("user-agent", USER_AGENT),
+            ("accept", "*/*"),
+            // A compressed stream would be held back until a block is full.
+            ("accept-encoding", "identity"),
+        ];
+        fields.extend_from_slice(headers);
+        // The configuration's win.
+        let theirs = endpoint.headers.iter().map(|(name, value)| (name.as_str(), value.reveal()));
+        fields
+            .retain(|(name, _)| theirs.clone().all(|(other, _)| !other.eq_ignore_ascii_case(name)));
+        fields.extend(theirs);
+        let call = exchange::request(url, &fields, length)?;
+        let line = match self.idle.take() {
+            Some(line) => line,
+            None => {
+                let uri: Uri = url.parse().map_err(ureq::http::Error::from)?;
+                self.dial.connect(&uri, &self.cancel, &self.open)?
+            }
+        };
+        Ok((line, call))
+    }
+
+    #[inline(never)]
+    fn reply(&self, endpoint: &Endpoint, answer: Answer) -> Result<Reply, Failure> {
+        let Answer { status, headers, body } = answer;
         if (200..300).contains(&status) {
-            let kind = text(&parts.headers, "content-type").unwrap_or_default();
-            let kind = kind.to_ascii_lowercase();
-            return Ok(Reply { kind, body: Box::new(body.into_reader()) });
+            let kind = text(&headers, "content-type").unwrap_or_default();
+            return Ok(Reply { kind: kind.to_ascii_lowercase(), body });
         }
         let mut start = Vec::new();
         // The status is known; a body that breaks off says what it says.
-        let _ = body.into_reader().take(ERROR_BODY).read_to_end(&mut start);
+        let _ = body.take(ERROR_BODY).read_to_end(&mut start);
         if self.cancel.is_cancelled() {
             return Err(Failure::aborted());
         }
-        let asked = asked_wait(|name| text(&parts.headers, name), SystemTime::now());
+        let asked = asked_wait(|name| text(&headers, name), SystemTime::now());
         let mut failure = Failure::of_status(endpoint, status, &start, asked);
-        match text(&parts.headers, "x-should-retry") {
+        match text(&headers, "x-should-retry") {
             Some("false") => failure.again = Again::Never,
             Some("true") if failure.again == Again::Never => failure.again = Again::Soon,
             _ => {}
         }
         Err(failure)
-    }
-
-    /// Sends a request on a thread of its own, which a cancel leaves behind: the agent that is shut
-    /// down sends nothing more, and the thread ends with its look-up or its connect.
-    fn send(
-        &self,
-        request: RequestBuilder<WithBody>,
-        body: &Arc<Vec<u8>>,
-    ) -> Result<Result<Response<Body>, ureq::Error>, Failure> {
-        // Room for one message of each side, so that neither waits for the other.
-        let (told, sent) = std::sync::mpsc::sync_channel(2);
-        let stop = told.clone();
-        let hook = self.cancel.on_cancel(move || _ = stop.try_send(None));
-        let Ok(_guard) = hook else { return Err(Failure::aborted()) };
-        let body = Arc::clone(body);
-        let thread = std::thread::Builder::new()
-            .name("provider-request".to_owned())
-            .stack_size(STACK)
-            .spawn(move || {
-                os::begin_stack(STACK);
-                // The hook holds the channel open, so a panic has to be told too.
-                let sent = catch_unwind(AssertUnwindSafe(|| request.send(&body[..])));
-                let _ = told.try_send(sent.ok());
-            });
-        let thread = thread.map_err(|error| {
-            let why = format!("No thread could be started to ask the provider: {error}.");
-            Failure::passing(Code::AtCapacity, why)
-        })?;
-        // A model may think for long before the head of its answer comes.
-        os::release_stack();
-        let sent = sent.recv().ok().flatten();
-        if self.cancel.is_cancelled() {
-            return Err(Failure::aborted());
-        }
-        let sent = sent.ok_or_else(|| {
-            Failure::fatal(Code::Internal, "the request failed by a bug; the log has the place")
-        })?;
-        // It has nothing more to do; left alone, it would keep its stack.
-        let _ = thread.join();
-        Ok(sent)
     }
 
     /// Reads what has come of the body; 0 is its end.
@@ -237,12 +215,20 @@ impl Transport {
                     endpoint.key_origin
                 ),
             ),
+            ureq::Error::Other(other) if other.is::<NoThread>() => {
+                Failure::passing(Code::AtCapacity, other.to_string())
+            }
             other => Failure::fatal(
                 Code::ProviderFailed,
                 endpoint.redact(&format!("{name} at {base} gave no proper answer: {other}.")),
             ),
         }
     }
+}
+
+/// Whether a proxy is of a kind that can be gone through.
+fn is_served(proxy: &Proxy) -> bool {
+    matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -1,0 +1,229 @@
+//! One request to a provider and its answer, on the turn's own thread.
+//!
+//! `ureq-proto` knows HTTP and does no I/O: what it prints and parses goes through a connection of
+//! ureq's kind. ureq's own loop over both would have all its frames on the stack while a model
+//! thinks, and an agent in memory for as long as a turn lasts. Here a wait stands apart from
+//! whatever needs room.
+
+use std::io::{self, Read};
+
+use ureq::http::header::CONTENT_ENCODING;
+use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Request, Response};
+use ureq::unversioned::transport::{NextTimeout, Transport};
+use ureq::{Error, Timeout};
+use ureq_proto::BodyMode;
+use ureq_proto::client::state::{Prepare, RecvBody, RecvResponse};
+use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
+
+use super::dial::Idle;
+
+/// Bytes of an answer's head.
+const HEAD: usize = 64 * 1024;
+
+/// A connection.
+pub(super) type Line = Box<dyn Transport>;
+/// A request that is to be sent.
+pub(super) type Prepared = Box<Call<Prepare>>;
+
+/// An answer whose head has come.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Box<dyn Read + Send>,
+}
+
+/// A POST without its body, with these fields.
+// Nothing of it is on the stack while the answer is awaited; so too below.
+#[inline(never)]
+pub(super) fn request(
+    url: &str,
+    fields: &[(&str, &str)],
+    length: usize,
+) -> Result<Prepared, Error> {
+    let mut call = Call::new(Request::post(url).body(())?)?;
+    for (name, value) in fields {
+        // A character that cannot be sent is the configuration's, and is told as such.
+        let name = HeaderName::try_from(*name).map_err(http::Error::from)?;
+        let value = HeaderValue::try_from(*value).map_err(http::Error::from)?;
+        call.header(name, value)?;
+    }
+    call.header("content-length", length)?;
+    Ok(Box::new(call))
+}
+
+/// Sends a request over a connection and waits for the head of its answer. The body is gone when
+/// it is sent: a model may think for long.
+pub(super) fn ask(
+    mut line: Line,
+    call: Prepared,
+    body: Vec<u8>,
+    timeout: NextTimeout,
+    idle: &Idle,
+) -> Result<Answer, Error> {
+    let mut call = send(&mut *line, call, body, timeout)?;
+    loop {
+        let progress = line.maybe_await_input(timeout)?;
+        if let Some(head) = head(&mut *line, &mut call, progress)? {
+            return answer(line, call, head, timeout, idle);
+        }
+    }
+}
+
+#[inline(never)]
+fn send(
+    line: &mut dyn Transport,
+    call: Prepared,
+    body: Vec<u8>,
+    timeout: NextTimeout,
+) -> Result<Box<Call<RecvResponse>>, Error> {
+    let mut call = call.proceed();
+    while !call.can_proceed() {
+        let length = call.write(line.buffers().output())?;
+        line.transmit_output(length, timeout)?;
+    }
+    let Some(SendRequestResult::SendBody(mut call)) = call.proceed()? else {
+        return Err(Error::BodyExceedsLimit(0));
+    };
+    let mut rest = &body[..];
+    while !call.can_proceed() {
+        let room = line.buffers().output();
+        let (part, after) = rest.split_at(rest.len().min(room.len()));
+        room[..part.len()].copy_from_slice(part);
+        call.consume_direct_write(part.len())?;
+        line.transmit_output(part.len(), timeout)?;
+        rest = after;
+    }
+    let call = call.proceed().ok_or(Error::BodyExceedsLimit(body.len() as u64))?;
+    Ok(Box::new(call))
+}
+
+/// The head, if all of it has come.
+#[inline(never)]
+fn head(
+    line: &mut dyn Transport,
+    call: &mut Call<RecvResponse>,
+    progress: bool,
+) -> Result<Option<Response<()>>, Error> {
+    let input = line.buffers().input();
+    let length = input.len();
+    let (used, head) = call.try_response(input, false)?;
+    line.buffers().input_consume(used);
+    let size = if head.is_some() { used } else { length };
+    match head {
+        _ if size > HEAD => Err(Error::LargeResponseHeader(size, HEAD)),
+        None if !progress => Err(cut_off()),
+        head => Ok(head),
+    }
+}
+
+#[inline(never)]
+fn answer(
+    line: Line,
+    call: Box<Call<RecvResponse>>,
+    head: Response<()>,
+    timeout: NextTimeout,
+    idle: &Idle,
+) -> Result<Answer, Error> {
+    let (parts, ()) = head.into_parts();
+    let body: Box<dyn Read + Send> = match call.proceed() {
+        Some(RecvResponseResult::RecvBody(call)) => {
+            let call = Box::new(call);
+            let body = Incoming { under_way: Some((line, call)), timeout, idle: idle.clone() };
+            let coding = parts.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+            // It was not asked for.
+            if coding.is_some_and(|coding| coding.eq_ignore_ascii_case("gzip")) {
+                Box::new(flate2::read::MultiGzDecoder::new(body))
+            } else {
+                Box::new(body)
+            }
+        }
+        Some(RecvResponseResult::Redirect(_)) => Box::new(io::empty()),
+        Some(RecvResponseResult::Cleanup(call)) => {
+            if !call.must_close_connection() {
+                idle.put(line);
+            }
+            Box::new(io::empty())
+        }
+        None => return Err(cut_off()),
+    };
+    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+}
+
+/// The body of an answer, as it comes.
+struct Incoming {
+    /// `None` once it has ended.
+    under_way: Option<(Line, Box<Call<RecvBody>>)>,
+    timeout: NextTimeout,
+    /// Where the connection goes when another request can follow.
+    idle: Idle,
+}
+
+impl Incoming {
+    fn pull(&mut self, out: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            let Some((line, call)) = &mut self.under_way else { return Ok(0) };
+            let ends_with_connection = matches!(call.body_mode(), BodyMode::CloseDelimited);
+            if !ends_with_connection && call.can_proceed() {
+                self.end();
+                return Ok(0);
+            }
+            if line.buffers().can_use_input() {
+                let (used, given) = call.read(line.buffers().input(), out)?;
+                line.buffers().input_consume(used);
+                if given > 0 {
+                    return Ok(given);
+                }
+                if used > 0 {
+                    continue;
+                }
+            }
+            let more = match line.await_input(self.timeout) {
+                Err(Error::Io(error)) if is_departure(&error) => false,
+                other => other?,
+            };
+            if more {
+                let (used, given) = call.read(line.buffers().input(), out)?;
+                line.buffers().input_consume(used);
+                if given > 0 {
+                    return Ok(given);
+                }
+                continue;
+            }
+            // Some end with the connection and without the last line of their last chunk.
+            let is_whole = ends_with_connection || call.is_ended_chunked();
+            self.under_way = None;
+            return if is_whole { Ok(0) } else { Err(cut_off()) };
+        }
+    }
+
+    #[inline(never)]
+    fn end(&mut self) {
+        if let Some((line, call)) = self.under_way.take()
+            && let Some(RecvBodyResult::Cleanup(call)) = call.proceed()
+            && !call.must_close_connection()
+        {
+            self.idle.put(line);
+        }
+    }
+}
+
+impl Read for Incoming {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.pull(out).map_err(Error::into_io)
+    }
+}
+
+fn is_departure(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionAborted | ConnectionReset)
+}
+
+fn cut_off() -> Error {
+    io::Error::from(io::ErrorKind::UnexpectedEof).into()
+}
+
+/// No bound but that of each read and write.
+pub(super) fn patience(silence: std::time::Duration) -> NextTimeout {
+    let each = Some(silence.into());
+    NextTimeout { per_read: each, per_write: each, reason: Timeout::Global, ..Default::default() }
+}
