@@ -91,6 +91,10 @@ pub fn grow(message: &mut Message, body: &Body) {
             if let Some(Part::Text { text }) = message.parts.last_mut() {
                 text.push_str(content);
             } else {
+                if message.parts.is_empty() {
+                    // Most answers have one, and a vector would begin with room for four.
+                    message.parts.reserve_exact(1);
+                }
                 message.parts.push(Part::Text { text: content.clone() });
             }
         }

@@ -11,7 +11,7 @@ mod turn;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -40,11 +40,13 @@ pub struct Engine {
     default_agent: String,
     model: Option<String>,
     tools: Vec<Box<dyn Tool>>,
-    /// What models are told of them.
-    specs: Vec<ToolSpec>,
+    /// What models are told of them, by the agent that has them.
+    specs: BTreeMap<String, Arc<[ToolSpec]>>,
     instructions: prompt::Instructions,
     hidden_env: Vec<String>,
     steps: u32,
+    /// What models were told last, as long as a turn has it.
+    told: Mutex<Option<Weak<str>>>,
 }
 
 /// What was asked for, and what the session has; all may be absent.
@@ -108,7 +110,7 @@ impl Engine {
     pub fn new(config: &Config, catalogue: Catalogue, root: PathBuf) -> Result<Self, Problem> {
         let tools = tool::all(config.server.limits.command_time);
         let agents = agents::all(config, &tools, &root);
-        let specs = tools.iter().map(|tool| spec(tool.as_ref())).collect();
+        let specs = specs(&tools, &agents);
         let default_agent = config.default_agent.clone().unwrap_or_else(|| "build".to_owned());
         let engine = Self {
             root,
@@ -128,6 +130,7 @@ impl Engine {
             },
             hidden_env: config.used_env.clone(),
             steps: config.server.limits.steps,
+            told: Mutex::default(),
         };
         engine.agent(&engine.default_agent)?;
         Ok(engine)
@@ -206,6 +209,7 @@ impl Engine {
         if is_cut {
             system.push_str(prompt::CUT);
         }
+        let system = self.shared(system);
         let agent = &choice.agent;
         let has_tools = choice.model.info.tool_calls;
         let mut toolbox = Toolbox { engine: self, agent, has_tools, cancel, permits, grants };
@@ -213,6 +217,20 @@ impl Engine {
         // Dropped when the turn ends, in a panic too.
         let _left_behind = (LeftBehind(cancel), tool::Turn::begin());
         turn::run(provider.as_mut(), &system, messages, &mut toolbox, manner, cancel, emit)
+    }
+
+    /// Turns that run at the same time are mostly told the same: they share it.
+    #[inline(never)]
+    fn shared(&self, system: String) -> Arc<str> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match told.as_ref().and_then(Weak::upgrade) {
+            Some(same) if *same == *system => same,
+            _ => {
+                let system = Arc::from(system);
+                *told = Some(Arc::downgrade(&system));
+                system
+            }
+        }
     }
 
     fn agent(&self, id: &str) -> Result<Arc<Agent>, Problem> {
@@ -315,24 +333,31 @@ pub trait Permits {
 /// Runs tools for a turn.
 trait Tools {
     /// What the model may call.
-    fn specs(&self) -> Vec<ToolSpec>;
+    fn specs(&self) -> Arc<[ToolSpec]>;
     /// Runs one call; a failure is a result.
     fn call(&mut self, id: &str, tool: &str, args: &Value, say: &mut dyn FnMut(Body))
     -> CallResult;
 }
 
-fn spec(tool: &dyn Tool) -> ToolSpec {
-    ToolSpec {
+/// The tools of each agent as models are told of them; all turns share them.
+fn specs(
+    tools: &[Box<dyn Tool>],
+    agents: &BTreeMap<String, Arc<Agent>>,
+) -> BTreeMap<String, Arc<[ToolSpec]>> {
+    let spec = |tool: &Box<dyn Tool>| ToolSpec {
         name: tool.name().into(),
         description: tool.description().into(),
         schema: tool.schema().into(),
-    }
+    };
+    let all: Vec<_> = tools.iter().map(spec).collect();
+    let of = |agent: &Agent| all.iter().filter(|spec| agent.may_use(&spec.name)).cloned().collect();
+    agents.iter().map(|(id, agent)| (id.clone(), of(agent))).collect()
 }
 
 impl Tools for Toolbox<'_> {
-    fn specs(&self) -> Vec<ToolSpec> {
-        let specs = self.engine.specs.iter();
-        specs.filter(|spec| self.has_tools && self.agent.may_use(&spec.name)).cloned().collect()
+    fn specs(&self) -> Arc<[ToolSpec]> {
+        let specs = self.engine.specs.get(&self.agent.id).filter(|_| self.has_tools);
+        specs.cloned().unwrap_or_default()
     }
 
     fn call(

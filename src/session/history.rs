@@ -48,7 +48,9 @@ pub(super) fn past(
         }
         log::info!("session {}: the newest {} turns are told", lease.session(), kept.len());
     }
-    let messages = kept.into_iter().rev().flat_map(|(_, messages)| messages).collect();
+    let mut messages: Vec<_> = kept.into_iter().rev().flat_map(|(_, messages)| messages).collect();
+    // A turn keeps them for as long as it lasts.
+    messages.shrink_to_fit();
     Ok(Past { messages, is_cut, grants: grants(store, lease, head)? })
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unnecessary_wraps)]
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -45,9 +46,9 @@ impl Provider for Script {
 struct Echo;
 
 impl Tools for Echo {
-    fn specs(&self) -> Vec<ToolSpec> {
+    fn specs(&self) -> Arc<[ToolSpec]> {
         let schema = json!({ "type": "object" }).into();
-        vec![ToolSpec { name: "echo".into(), description: "Echoes".into(), schema }]
+        [ToolSpec { name: "echo".into(), description: "Echoes".into(), schema }].into()
     }
 
     fn call(
