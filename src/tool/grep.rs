@@ -1,18 +1,16 @@
-//! `grep`: lines by a regular expression, with ripgrep's own engine.
+//! `grep`: lines by a regular expression.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use globset::GlobMatcher;
-use grep_matcher::{LineTerminator, Matcher as _};
-use grep_regex::{RegexMatcher, RegexMatcherBuilder};
-use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder, Sink, SinkFinish, SinkMatch};
 use rustix::fs::FileType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::glob::path_glob;
+use super::lines::{Ended, Pattern};
 use super::list_dir::one_line;
 use super::root::Root;
 use super::walk::{Bounds, walk};
@@ -24,10 +22,6 @@ use crate::text::boundary;
 const SHOWN: usize = 500;
 /// Longer lines are cut to this many bytes around the match.
 const LINE_BYTES: usize = 400;
-/// A single line that takes more memory than this ends the search of its file.
-const HEAP_BYTES: usize = 16 * 1024 * 1024;
-/// What a compiled expression may take.
-const REGEX_BYTES: usize = 10 * 1024 * 1024;
 
 /// Searches file contents.
 pub struct Grep;
@@ -76,12 +70,7 @@ impl Tool for Grep {
         let root = Root::open(context.root)?;
         let start = root.place(args.path.as_deref().unwrap_or("."))?;
         let include = args.include.as_deref().map(path_glob).transpose()?;
-        let matcher = matcher(&args)?;
-        let mut searcher = SearcherBuilder::new()
-            .line_terminator(LineTerminator::crlf())
-            .binary_detection(BinaryDetection::quit(0))
-            .heap_limit(Some(HEAP_BYTES))
-            .build();
+        let pattern = pattern(&args)?;
         let mut found = Found::default();
         let unseen = walk(&root, &start, Bounds::of(context.cancel), &mut |place, kind| {
             let relative =
@@ -98,10 +87,12 @@ impl Tool for Grep {
             let name = one_line(place.relative().as_os_str());
             let before = (found.text.len(), found.lines);
             let reader = Interruptible { file, cancel: context.cancel };
-            let sink = Lines { found: &mut found, name: &name, matcher: &matcher, binary: false };
-            match searcher.search_reader(&matcher, reader, sink) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let ended = pattern.search(reader, &mut |number, line| {
+                found.take(&format!("{name}:{number}: {}\n", excerpt(&pattern, line)))
+            });
+            match ended {
+                Ok(Ended::Well) => {}
+                Ok(Ended::Binary) => {
                     found.text.truncate(before.0);
                     found.lines = before.1;
                 }
@@ -118,24 +109,14 @@ impl Tool for Grep {
     }
 }
 
-fn matcher(args: &Args) -> Result<RegexMatcher, String> {
+fn pattern(args: &Args) -> Result<Pattern, String> {
     if args.pattern.is_empty() {
         return Err("the pattern is empty and would match every line".to_owned());
     }
-    RegexMatcherBuilder::new()
-        .case_insensitive(args.ignore_case == Some(true))
-        .fixed_strings(args.literal == Some(true))
-        // `^` and `$` are a line's, and `$` comes before a `\r` too.
-        .multi_line(true)
-        .crlf(true)
-        .size_limit(REGEX_BYTES)
-        .dfa_size_limit(REGEX_BYTES)
-        .build(&args.pattern)
-        .map_err(|error| {
-            format!(
-                "the pattern cannot be used: {error}\nSet literal to search for the text as it is."
-            )
-        })
+    let is = |wish: Option<bool>| wish == Some(true);
+    Pattern::new(&args.pattern, is(args.literal), is(args.ignore_case)).map_err(|error| {
+        format!("the pattern cannot be used: {error}\nSet literal to search for the text as it is.")
+    })
 }
 
 /// All matches so far.
@@ -148,6 +129,17 @@ struct Found {
 }
 
 impl Found {
+    /// Takes one more line, if there is room for it.
+    fn take(&mut self, line: &str) -> ControlFlow<()> {
+        if self.lines == SHOWN || self.text.len() + line.len() > RESULT_BYTES - 256 {
+            self.more = true;
+            return ControlFlow::Break(());
+        }
+        self.text.push_str(line);
+        self.lines += 1;
+        ControlFlow::Continue(())
+    }
+
     fn into_text(mut self) -> String {
         if self.text.is_empty() {
             self.text.push_str("[no match; files that git ignores are not searched]\n");
@@ -163,47 +155,12 @@ impl Found {
     }
 }
 
-/// Takes the matching lines of one file.
-struct Lines<'a> {
-    found: &'a mut Found,
-    name: &'a str,
-    matcher: &'a RegexMatcher,
-    binary: bool,
-}
-
-impl Sink for Lines<'_> {
-    type Error = io::Error;
-
-    fn matched(&mut self, _: &Searcher, found: &SinkMatch<'_>) -> io::Result<bool> {
-        let number = found.line_number().unwrap_or(0);
-        let line = format!("{}:{number}: {}\n", self.name, excerpt(self.matcher, found.bytes()));
-        if self.found.lines == SHOWN || self.found.text.len() + line.len() > RESULT_BYTES - 256 {
-            self.found.more = true;
-            return Ok(false);
-        }
-        self.found.text.push_str(&line);
-        self.found.lines += 1;
-        Ok(true)
-    }
-
-    fn binary_data(&mut self, _: &Searcher, _: u64) -> io::Result<bool> {
-        self.binary = true;
-        Ok(false)
-    }
-
-    fn finish(&mut self, _: &Searcher, _: &SinkFinish) -> io::Result<()> {
-        if self.binary { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
-    }
-}
-
 /// The line, or the part of a long one around its match.
-fn excerpt(matcher: &RegexMatcher, line: &[u8]) -> String {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+fn excerpt(pattern: &Pattern, line: &[u8]) -> String {
     if line.len() <= LINE_BYTES {
         return String::from_utf8_lossy(line).into_owned();
     }
-    let at = matcher.find(line).ok().flatten().map_or(0, |found| found.start());
+    let at = pattern.find(line).unwrap_or(0);
     let from = at.saturating_sub(LINE_BYTES / 4);
     let cut = String::from_utf8_lossy(&line[from..line.len().min(from + LINE_BYTES)]).into_owned();
     // Half characters at the cuts are not the file's fault.
@@ -294,6 +251,29 @@ mod tests {
         let text = project.run(&Grep, json!({"pattern": "x"})).unwrap();
         assert_eq!(text.lines().count(), SHOWN + 1);
         assert!(text.ends_with("[there are more: narrow the pattern, the path or include]\n"));
+    }
+
+    #[test]
+    fn text_of_windows_is_text() {
+        let project = Project::new();
+        let utf16 = |text: &str, turn: fn(u16) -> [u8; 2]| {
+            format!("\u{feff}{text}").encode_utf16().flat_map(turn).collect::<Vec<u8>>()
+        };
+        project.write("big", utf16("first\r\nä needle 😀\r\n", u16::to_be_bytes));
+        project.write("little", utf16("ä needle 😀", u16::to_le_bytes));
+        project.write("marked", "\u{feff}needle\r\n");
+        project.write("nul", utf16("needle\0", u16::to_le_bytes));
+        let text = project.run(&Grep, json!({"pattern": "^(ä )?needle"}));
+        let all = "big:2: ä needle 😀\nlittle:1: ä needle 😀\nmarked:1: needle\n";
+        assert_eq!(text.as_deref(), Ok(all));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_said() {
+        let project = Project::new();
+        project.write("long", "needle\n".to_owned() + &"x".repeat(17 * 1024 * 1024));
+        let text = project.run(&Grep, json!({"pattern": "needle"})).unwrap();
+        assert_eq!(text, "long:1: needle\n[1 files could not be searched to their end]\n");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod file;
 pub mod find;
 mod glob;
 mod grep;
+mod lines;
 mod list_dir;
 pub mod named;
 mod output;
@@ -23,6 +24,7 @@ mod read_file;
 pub mod root;
 mod shell;
 pub mod stray;
+mod utf16;
 mod walk;
 mod write_file;
 
