@@ -1,6 +1,8 @@
 //! Counters and histograms that many threads count in, and their page in the text format of
 //! Prometheus (exposition format 0.0.4).
 
+pub mod process;
+
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +12,12 @@ use std::time::Duration;
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// One at nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Adds to it.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
@@ -33,6 +41,18 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// One that has seen nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { buckets: [const { Counter::new() }; BOUNDS.len() + 1], microseconds: Counter::new() }
+    }
+
+    /// Whether it has seen anything.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.buckets.iter().any(|bucket| bucket.get() > 0)
+    }
+
     /// Counts one.
     pub fn see(&self, time: Duration) {
         let at = BOUNDS.iter().position(|&bound| time <= Duration::from_millis(bound));
@@ -58,6 +78,15 @@ impl Exposition {
 
     /// One value, with labels or none.
     pub fn value(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        self.sample(name, labels, value);
+    }
+
+    /// One value that is no whole number.
+    pub fn number(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.sample(name, labels, value);
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
         self.0.push_str(name);
         self.labels(labels);
         let _ = writeln!(self.0, " {value}");
@@ -72,14 +101,21 @@ impl Exposition {
     /// A family of one histogram, in seconds.
     pub fn times(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.family(name, "histogram", help);
+        self.histogram(name, &[], histogram);
+    }
+
+    /// One histogram of a family, in seconds.
+    pub fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
         let mut count = 0;
         let bounds = BOUNDS.iter().map(|&ms| seconds(ms)).chain(["+Inf".to_owned()]);
         for (bound, bucket) in bounds.zip(&histogram.buckets) {
             count += bucket.get();
-            self.value(&format!("{name}_bucket"), &[("le", &bound)], count);
+            let labels = [labels, &[("le", &bound)]].concat();
+            self.value(&format!("{name}_bucket"), &labels, count);
         }
         let sum = Duration::from_micros(histogram.microseconds.get());
-        let _ = writeln!(self.0, "{name}_sum {}\n{name}_count {count}", sum.as_secs_f64());
+        self.number(&format!("{name}_sum"), labels, sum.as_secs_f64());
+        self.value(&format!("{name}_count"), labels, count);
     }
 
     fn labels(&mut self, labels: &[(&str, &str)]) {

@@ -47,6 +47,7 @@ pub struct Engine {
     steps: u32,
     /// What models were told last, as long as a turn has it.
     told: Mutex<Option<Weak<str>>>,
+    meter: Arc<provider::Meter>,
 }
 
 /// What was asked for, and what the session has; all may be absent.
@@ -131,9 +132,22 @@ impl Engine {
             hidden_env: config.used_env.clone(),
             steps: config.server.limits.steps,
             told: Mutex::default(),
+            meter: Arc::default(),
         };
         engine.agent(&engine.default_agent)?;
         Ok(engine)
+    }
+
+    /// The same engine, which goes on counting where another one stands.
+    #[must_use]
+    pub fn in_place_of(self, other: &Self) -> Self {
+        Self { meter: Arc::clone(&other.meter), ..self }
+    }
+
+    /// What requests to providers came to.
+    #[must_use]
+    pub fn meter(&self) -> &provider::Meter {
+        &self.meter
     }
 
     /// The models and providers there are.
@@ -213,7 +227,12 @@ impl Engine {
         let agent = &choice.agent;
         let has_tools = choice.model.info.tool_calls;
         let mut toolbox = Toolbox { engine: self, agent, has_tools, cancel, permits, grants };
-        let manner = turn::Manner { steps: self.steps, temperature: agent.temperature };
+        let manner = turn::Manner {
+            steps: self.steps,
+            temperature: agent.temperature,
+            provider: &choice.model.info.provider,
+            meter: &self.meter,
+        };
         // Dropped when the turn ends, in a panic too.
         let _left_behind = (LeftBehind(cancel), tool::Turn::begin());
         turn::run(provider.as_mut(), &system, messages, &mut toolbox, manner, cancel, emit)

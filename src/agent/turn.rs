@@ -3,12 +3,14 @@
 //! The loop owns the control flow: it pulls the model's chunks and calls the tools one by one.
 //! Every event goes out through `emit` and into the answer by the same fold that clients use.
 
+use std::time::Instant;
+
 use crate::agent::{CallResult, Emit, Outcome, Tools};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
 use crate::message::{FinishReason, Message, Usage, whole_ms};
-use crate::provider::{Call, Chunk, Provider, Request, Stop, one_line};
+use crate::provider::{Call, Chunk, Meter, Provider, Request, Stop, one_line};
 use crate::transcript;
 
 /// Arguments of a tool call are at most this long, in bytes of JSON.
@@ -23,11 +25,15 @@ const ONLY_STEP: &str = "This turn has one step. Call no tools: answer with what
 
 /// How a turn is run.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
+pub(super) struct Manner<'a> {
     /// Answers of the model; in the last one no tools are called.
     pub(super) steps: u32,
     /// The sampling temperature, where the agent has one.
     pub(super) temperature: Option<f64>,
+    /// The provider that is asked.
+    pub(super) provider: &'a str,
+    /// Counts what comes of asking it.
+    pub(super) meter: &'a Meter,
 }
 
 /// What one answer of the model came to.
@@ -42,7 +48,7 @@ pub(super) fn run(
     system: &str,
     history: Vec<Message>,
     tools: &mut dyn Tools,
-    manner: Manner,
+    manner: Manner<'_>,
     cancel: &Cancel,
     emit: &mut Emit<'_>,
 ) -> Outcome {
@@ -69,7 +75,7 @@ pub(super) fn ended(
 
 struct Turn<'a, 'e> {
     system: &'a str,
-    manner: Manner,
+    manner: Manner<'a>,
     history: Vec<Message>,
     cancel: &'a Cancel,
     emit: &'a mut Emit<'e>,
@@ -147,6 +153,8 @@ impl Turn<'_, '_> {
         let mut used = Usage::default();
         let mut whole = false;
         let mut failure = None;
+        let Manner { provider: name, meter, .. } = self.manner;
+        let asked = Instant::now();
         for chunk in provider.ask(&request) {
             let body = match chunk {
                 Ok(Chunk::Text(text)) if text.is_empty() => continue,
@@ -170,7 +178,8 @@ impl Turn<'_, '_> {
                     room = room.saturating_sub(opaque.to_string().len());
                     Body::Reasoning { content: String::new(), opaque: Some(opaque) }
                 }
-                Ok(Chunk::Retry { attempt, wait_ms, reason }) => {
+                Ok(Chunk::Retry { attempt, wait_ms, reason, code }) => {
+                    meter.failed(name, code);
                     Body::Retry { attempt, wait_ms, reason }
                 }
                 Ok(Chunk::Call(call)) => {
@@ -187,6 +196,7 @@ impl Turn<'_, '_> {
                     break;
                 }
                 Err(problem) => {
+                    meter.failed(name, problem.code);
                     failure = Some(problem);
                     break;
                 }
@@ -196,6 +206,7 @@ impl Turn<'_, '_> {
                 break;
             }
         }
+        meter.ended(asked.elapsed());
         usage.add(&used);
         if let Some(answer) = self.history.last_mut() {
             *answer = grown;

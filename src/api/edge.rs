@@ -97,6 +97,7 @@ impl Edge {
     fn decide(&self, request: &Request<'_>) -> Result<Verdict, Problem> {
         let path = self.below_base(request.path());
         if path == Some("/healthz") || request.path() == "/healthz" {
+            request.count_as(super::HEALTH);
             return Ok(Verdict::Answered(health(request)));
         }
         self.check_address(request)?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::api::{Api, Params};
 use crate::error::Problem;
 use crate::http::{Answer, Request, Response};
-use crate::meter::Exposition;
+use crate::meter::{Exposition, process};
 
 /// Paths that one answer of `/api/files` holds where the client names no limit, and at most.
 const FILES: (usize, usize) = (20, 200);
@@ -145,7 +145,8 @@ pub(super) fn metrics(
     page.value("opencode_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let uptime = api.started.elapsed().as_secs();
     page.single("opencode_uptime_seconds", "gauge", "Seconds since the start.", uptime);
-    api.facts.traffic.print(&mut page);
+    process::print(&mut page);
+    api.facts.traffic.print(&mut page, &super::kinds());
     api.sessions.print(&mut page);
     let response = Response::new(200).header("Content-Type", Exposition::MEDIA);
     Ok(Answer::Full(response.body(page.into_text().into_bytes())))

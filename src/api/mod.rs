@@ -109,6 +109,18 @@ const ROUTES: &[Route] = &[
     Route { method: Method::Get, path: "/ws", handler: ws::open },
 ];
 
+/// What a request is counted as: health checks, files of the page, or its endpoint.
+const HEALTH: usize = 1;
+const PAGE: usize = 2;
+const FIRST_ROUTE: usize = 3;
+
+/// The names of what requests are counted as.
+fn kinds() -> Vec<String> {
+    let fixed = ["other", "GET /healthz", "page"].map(str::to_owned);
+    let name = |route: &Route| format!("{} {}", route.method, route.path);
+    fixed.into_iter().chain(ROUTES.iter().map(name)).collect()
+}
+
 impl Api {
     /// An API over these sessions.
     #[must_use]
@@ -144,6 +156,7 @@ impl Api {
             Some(path) => path,
         };
         if self.facts.page && !is_of_api(path) {
+            request.count_as(PAGE);
             return Ok(Answer::Full(web::answer(request, path)));
         }
         let method = match request.method() {
@@ -152,9 +165,10 @@ impl Api {
         };
         let mut allowed = Vec::new();
         let mut found = None;
-        for route in ROUTES {
+        for (number, route) in ROUTES.iter().enumerate() {
             let Some(id) = matching(route.path, path) else { continue };
             if route.method == *method {
+                request.count_as(number + FIRST_ROUTE);
                 found = Some((route.handler, id.to_owned()));
                 break;
             }

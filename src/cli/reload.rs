@@ -66,6 +66,7 @@ impl Reloads<'_> {
             new.used_env.drain(..).chain(self.config.used_env.clone()).collect();
         new.used_env = names.into_iter().collect();
         let engine = project::engine(&new, self.env, self.directory.clone())?;
+        let engine = engine.in_place_of(&self.sessions.setup().engine);
 
         let changes = changes(&self.config, &new);
         let news = told(&new, credentials.is_some());

@@ -88,6 +88,7 @@ impl Acceptor {
     /// Answers 503 without waiting for anything: what was sent so far is read, the answer fits
     /// any socket's buffer, and the socket is closed later.
     fn refuse(&mut self, mut stream: TcpStream) {
+        self.shared.traffic.turned_away.add(1);
         let detail = "As many connections are open as this server takes. Try again shortly.";
         let problem = Problem::new(Code::AtCapacity, detail).retry_after(RETRY);
         let _ = stream.set_nonblocking(true);

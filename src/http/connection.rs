@@ -3,6 +3,7 @@
 //! Whatever makes the place of the next request uncertain is answered and ends the connection;
 //! nothing behind it is served (RFC 9112, sections 6.3, 9.3 and 9.6).
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -165,7 +166,7 @@ impl Connection {
         let written = Response::problem(problem).write(stream, output, &id, false, true);
         Record { method: "-", path: "-", since: Instant::now(), peer: self.seat.peer }
             .log(problem.code.status(), written.as_ref().map_or(0, |bytes| *bytes));
-        self.seat.shared.traffic.answered(problem.code.status(), None);
+        self.seat.shared.traffic.answered(0, problem.code.status(), None);
         if written.is_ok() { Next::Linger } else { Next::Close }
     }
 
@@ -184,7 +185,8 @@ impl Connection {
         if body.is_done() {
             self.seat.link.has_request();
         }
-        let (answer, sound) = self.ask(head, &mut body);
+        let kind = Cell::new(0);
+        let (answer, sound) = self.ask(head, &mut body, &kind);
         self.seat.link.has_request();
         let keep =
             sound && head.keep_alive && body.allows_another() && !self.seat.shared.is_stopping();
@@ -205,12 +207,13 @@ impl Connection {
                 let status = response.status();
                 let bytes = self.upgrade(&response, &id, serve);
                 record.log(status, bytes);
-                self.seat.shared.traffic.answered(status, None);
+                self.seat.shared.traffic.answered(kind.get(), status, None);
                 return Next::Close;
             }
         };
         record.log(status, bytes);
-        self.seat.shared.traffic.answered(status, is_full.then(|| record.since.elapsed()));
+        let time = is_full.then(|| record.since.elapsed());
+        self.seat.shared.traffic.answered(kind.get(), status, time);
         if body.is_done() {
             return match (keep, sound && self.input.bytes().is_empty()) {
                 (true, _) => Next::Request,
@@ -224,7 +227,7 @@ impl Connection {
     /// Asks the service, or answers in its place what it need not see. Tells too whether the
     /// connection is sound behind the answer.
     #[inline(never)]
-    fn ask(&mut self, head: &Head, body: &mut Body) -> (Answer, bool) {
+    fn ask(&mut self, head: &Head, body: &mut Body, kind: &Cell<usize>) -> (Answer, bool) {
         let shared = &*self.seat.shared;
         let refusal = match head.expectation {
             Expectation::Unknown => {
@@ -241,6 +244,7 @@ impl Connection {
             bodies: &shared.bodies,
             peer: self.seat.peer,
             local: self.local,
+            kind,
         };
         if refusal.is_none()
             && let Ok(answer) =
@@ -285,7 +289,10 @@ impl Connection {
         }
         self.input.release();
         let mut stream = EventStream::new(self.input.stream(), chunked);
+        let open = &self.seat.shared.traffic.events;
+        open.fetch_add(1, Ordering::Relaxed);
         let outcome = catch_unwind(AssertUnwindSafe(|| write(&mut stream)));
+        open.fetch_sub(1, Ordering::Relaxed);
         let (bytes, whole) = stream.finish();
         (size + bytes, whole && matches!(outcome, Ok(Ok(()))))
     }
@@ -299,7 +306,10 @@ impl Connection {
         if let (Ok(_), Ok(rest)) = (&written, input.into_rest()) {
             let upgraded = Upgraded::new(self.seat.link.clone(), rest);
             // A panic in it ends this connection alone, and has been printed.
+            let open = &self.seat.shared.traffic.upgraded;
+            open.fetch_add(1, Ordering::Relaxed);
             let _ = catch_unwind(AssertUnwindSafe(|| serve(upgraded)));
+            open.fetch_sub(1, Ordering::Relaxed);
         }
         written.unwrap_or(0)
     }

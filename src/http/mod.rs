@@ -17,6 +17,7 @@ mod pool;
 mod request;
 mod response;
 mod server;
+mod traffic;
 mod write;
 
 use std::io;
@@ -28,8 +29,9 @@ pub use head::Version;
 pub use links::network;
 pub use request::{Request, Upgraded};
 pub use response::Response;
-pub use server::{Running, Server, Traffic};
+pub use server::{Running, Server};
 pub use tiny_http::Method;
+pub use traffic::Traffic;
 
 /// What the rest of the program gives for each request.
 pub trait Service: Send + Sync + 'static {

@@ -1,5 +1,6 @@
 //! A request as the service sees it, and a connection that left HTTP.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -24,9 +25,17 @@ pub struct Request<'a> {
     pub(super) bodies: &'a Budget,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
+    /// What it is counted as.
+    pub(super) kind: &'a Cell<usize>,
 }
 
 impl Request<'_> {
+    /// Has it counted as one of a kind, whose name [`Traffic::print`](super::Traffic::print) is
+    /// told; of kind 0 without it.
+    pub fn count_as(&self, kind: usize) {
+        self.kind.set(kind);
+    }
+
     /// The method.
     #[must_use]
     pub fn method(&self) -> &Method {

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::accept::Acceptor;
 use super::budget::Budget;
 use super::links::{Link, Links};
 use super::pool::Pool;
+use super::traffic::Traffic;
 use crate::config::Limits;
 use crate::context::{RequestId, RequestIds};
-use crate::meter::{Counter, Exposition, Histogram};
 use crate::os::Waker;
 
 /// Connections that may wait to be accepted. The kernel bounds it further (`somaxconn`).
@@ -121,48 +121,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.end(Duration::ZERO);
-    }
-}
-
-/// What comes and how it is answered, counted.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    open: AtomicUsize,
-    /// Answers by the first digit of their status.
-    answers: [Counter; 5],
-    times: Histogram,
-}
-
-impl Traffic {
-    /// The number of open connections.
-    #[must_use]
-    pub fn get(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set(&self, count: usize) {
-        self.open.store(count, Ordering::Relaxed);
-    }
-
-    /// Counts an answer; one that streams, or changes the protocol, has no time to tell.
-    pub(super) fn answered(&self, status: u16, time: Option<Duration>) {
-        if let Some(counter) = self.answers.get(usize::from(status / 100).wrapping_sub(1)) {
-            counter.add(1);
-        }
-        if let Some(time) = time {
-            self.times.see(time);
-        }
-    }
-
-    /// Prints all of it.
-    pub fn print(&self, page: &mut Exposition) {
-        page.single("opencode_connections", "gauge", "Open connections.", self.get() as u64);
-        page.family("opencode_http_answers_total", "counter", "Answers, by class of status.");
-        for (class, counter) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().zip(&self.answers) {
-            page.value("opencode_http_answers_total", &[("status", class)], counter.get());
-        }
-        let help = "Time from a request's head to the end of its answer, streams left out.";
-        page.times("opencode_http_answer_seconds", help, &self.times);
     }
 }
 

@@ -14,6 +14,7 @@ mod failure;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod history;
+mod meter;
 mod offline;
 mod openai;
 mod proxy;
@@ -33,13 +34,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::error::Problem;
+use crate::error::{Code, Problem};
 use crate::message::{Message, Usage};
 
 pub use catalogue::{
     Catalogue, GUIDE, Model, ModelInfo, Price, ProviderInfo, Source, key_variables,
 };
 pub(crate) use failure::one_line;
+pub use meter::Meter;
 pub use retry::Policy;
 
 /// What a model is asked.
@@ -99,6 +101,8 @@ pub enum Chunk {
         wait_ms: u64,
         /// The provider's words.
         reason: String,
+        /// What failed.
+        code: Code,
     },
     /// The answer is whole. Nothing follows.
     End(Stop),

@@ -261,12 +261,13 @@ impl Pull<'_> {
             return;
         }
         let random = getrandom::u32().unwrap_or(u32::MAX);
+        let code = failure.problem.code;
         match self.remote.endpoint.policy.wait(failure, self.retries, random) {
             Err(failure) => self.state = State::Failed(*failure.problem),
             Ok((time, reason)) => {
                 self.retries += 1;
                 let wait_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-                self.ready.push_back(Chunk::Retry { attempt: self.retries, wait_ms, reason });
+                self.ready.push_back(Chunk::Retry { attempt: self.retries, wait_ms, reason, code });
                 self.state = State::Wait(time);
             }
         }

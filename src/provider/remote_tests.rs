@@ -63,7 +63,9 @@ fn texts(chunks: &[Chunk]) -> String {
 
 fn retries(chunks: &[Chunk]) -> Vec<(u32, u64, &str)> {
     let retry = |chunk| match chunk {
-        &Chunk::Retry { attempt, wait_ms, ref reason } => Some((attempt, wait_ms, reason.as_str())),
+        &Chunk::Retry { attempt, wait_ms, ref reason, .. } => {
+            Some((attempt, wait_ms, reason.as_str()))
+        }
         _ => None,
     };
     chunks.iter().filter_map(retry).collect()

@@ -36,7 +36,7 @@ pub(super) struct Turns {
     /// Threads that are past their last look at this map, to be joined.
     ended: Vec<JoinHandle<()>>,
     /// Turns that have a place and no thread yet.
-    starting: usize,
+    pub(super) starting: usize,
     /// Sessions that are being deleted.
     pub(super) going: HashSet<String>,
     stopping: bool,

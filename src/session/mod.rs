@@ -142,7 +142,10 @@ impl Sessions {
         gauge(page, "opencode_followers", "Who follows a session's events.", followers);
         let help = "Events in the fullest queue of one who follows.";
         gauge(page, "opencode_queue_events_max", help, deepest);
+        let help = "Turns that have a place and wait for the disk to begin.";
+        gauge(page, "opencode_turns_starting", help, self.lock().starting);
         self.meter.print(page);
+        self.setup().engine.meter().print(page);
     }
 
     /// Makes an empty session.

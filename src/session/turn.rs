@@ -200,7 +200,8 @@ fn note(body: &Body) {
             log::info!("the provider is asked again in {wait_ms} ms, attempt {attempt}");
         }
         Body::Done { finish_reason, usage, time, .. } => log::debug!(
-            "the turn ended ({finish_reason:?}) after {} ms, tokens in {} out {}",
+            "the turn ended ({}) after {} ms, tokens in {} out {}",
+            format!("{finish_reason:?}").to_lowercase(),
             time.as_ref().map_or(0, |time| time.duration_ms),
             usage.input_tokens,
             usage.output_tokens,

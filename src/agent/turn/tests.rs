@@ -118,7 +118,9 @@ fn play_with(provider: &mut dyn Provider, bound: u32, cancel: &Cancel) -> (Outco
         events.push(body);
         Ok(())
     };
-    let manner = Manner { steps: bound, temperature: Some(0.5) };
+    let meter = Meter::default();
+    let manner =
+        Manner { steps: bound, temperature: Some(0.5), provider: "scripted", meter: &meter };
     let outcome = run(provider, "system", history, &mut Echo, manner, cancel, &mut emit);
     (outcome, events)
 }
