@@ -30,7 +30,8 @@ pub(super) fn config(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         }
     }
     let directory = project::directory(typed, env)?;
-    let config = project::configure(&directory, env, serve::flags(typed)?)?;
+    let options = config::Options { directory: &directory, env, flags: serve::flags(typed)? };
+    let config = config::load(&options).map_err(|error| wrong(&error))?;
     // Where the password is wrong, a start would fail as well.
     let credentials = config::credentials(env).map_err(|error| wrong(&error))?;
     warn(&config.warnings);
@@ -58,8 +59,9 @@ fn checked_file(file: &str, env: &Env) -> Result<Exit, Failure> {
     print(&format!("{} is right\n", text::escaped(file)))
 }
 
+/// What is wrong, with the columns: whoever mends a file is about to go there.
 fn wrong(error: &config::ConfigError) -> Failure {
-    Failure::new(Exit::Usage, error.to_string())
+    Failure::new(Exit::Usage, error.exact())
 }
 
 fn warn(warnings: &[String]) {

@@ -14,6 +14,8 @@ const MOST: usize = 50;
 pub struct Issue {
     /// The file and line, or the variable or flag.
     pub place: String,
+    /// The same with the column, as editors jump to it.
+    pub exact: String,
     /// What is wrong there, and what to do.
     pub message: String,
 }
@@ -34,7 +36,15 @@ pub struct ConfigError {
 impl ConfigError {
     /// A single reason.
     pub(super) fn one(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { issues: vec![Issue { place: place.into(), message: message.into() }] }
+        let place = place.into();
+        Self { issues: vec![Issue { exact: place.clone(), place, message: message.into() }] }
+    }
+
+    /// The reasons, each with its column, as editors and build servers read them.
+    #[must_use]
+    pub fn exact(&self) -> String {
+        let line = |issue: &Issue| format!("{}: {}", issue.exact, issue.message);
+        self.issues.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -61,7 +71,8 @@ pub(super) struct Report {
 impl Report {
     /// Something that stops the start.
     pub(super) fn error(&mut self, place: impl fmt::Display, message: impl fmt::Display) {
-        let issue = Issue { place: plain(&place), message: plain(&message) };
+        let exact = plain(&format_args!("{place:#}"));
+        let issue = Issue { place: plain(&place), exact, message: plain(&message) };
         if self.errors.len() < MOST && !self.errors.contains(&issue) {
             self.errors.push(issue);
         }

@@ -72,10 +72,14 @@ impl Origin {
     }
 }
 
+/// With `#` the column stands behind the line.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::File { file, line, column } if f.alternate() => {
+                write!(f, "{}:{line}:{column}", file.shown)
+            }
             Self::File { file, line, .. } => write!(f, "{}:{line}", file.shown),
             Self::Environment(name) | Self::Flag(name) => f.write_str(name),
         }

@@ -341,9 +341,10 @@ fn config_checks_the_files_and_says_what_was_expected_where() {
         let run = world.run(args);
         run.assert_status(2);
         assert!(run.stdout.is_empty());
-        for word in
-            ["opencode.json:3: server.port: expected a number from 0 to 65535", "\"*\" would"]
-        {
+        for word in [
+            "opencode.json:3:9: server.port: expected a number from 0 to 65535",
+            "opencode.json:3:26: server.cors[0]: \"*\" would",
+        ] {
             assert!(run.stderr.contains(word), "{run:?}");
         }
     }
