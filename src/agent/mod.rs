@@ -363,12 +363,12 @@ fn specs(
     tools: &[Box<dyn Tool>],
     agents: &BTreeMap<String, Arc<Agent>>,
 ) -> BTreeMap<String, Arc<[ToolSpec]>> {
-    let spec = |tool: &Box<dyn Tool>| ToolSpec {
+    let specs = tools.iter().map(|tool| ToolSpec {
         name: tool.name().into(),
         description: tool.description().into(),
         schema: tool.schema().into(),
-    };
-    let all: Vec<_> = tools.iter().map(spec).collect();
+    });
+    let all: Vec<_> = specs.collect();
     let of = |agent: &Agent| all.iter().filter(|spec| agent.may_use(&spec.name)).cloned().collect();
     agents.iter().map(|(id, agent)| (id.clone(), of(agent))).collect()
 }

@@ -203,7 +203,10 @@ impl Open {
 
 /// The connection that a turn's next request may use.
 #[derive(Clone, Default)]
-pub(super) struct Idle(Arc<Mutex<Option<(Instant, Box<dyn Transport>)>>>);
+pub(super) struct Idle(Arc<Mutex<Option<Kept>>>);
+
+/// A connection, and since when it waits.
+type Kept = (Instant, Box<dyn Transport>);
 
 impl Idle {
     /// Keeps a connection on which another request can follow.

@@ -94,6 +94,7 @@ fn send(
         rest = after;
     }
     let call = call.proceed().ok_or(Error::BodyExceedsLimit(body.len() as u64))?;
+    drop(body);
     Ok(Box::new(call))
 }
 
