@@ -173,7 +173,9 @@ class Soak:
         if not seconds:
             return
         try:
-            right, count, text = conformance.run(self.server.port, seconds, self.seed, self.folder / "checked")
+            right, count, text = conformance.run(
+                self.server.port, seconds, self.seed, self.folder / "checked", alone=False
+            )
             self.checked_until = time.monotonic() - self.began
             self.describe("beside the load", seconds, right, count, text)
             right, count, text = conformance.checked(
