@@ -51,7 +51,7 @@ class Project(programs.Program):
 
     def __init__(self, binary, folder, provider):
         # No model of this machine.
-        variables = {"OLLAMA_HOST": "http://127.0.0.1:1"}
+        variables = {"OLLAMA_HOST": "http://127.0.0.1:1", "OPENCODE_LOG_LEVEL": "warn"}
         super().__init__(binary, folder, port=0, health="/healthz", variables=variables)
         conformance.configure(self, self.settings(provider.port))
         name, text = SCRIPT

@@ -144,7 +144,7 @@ def checked(binary, password, seconds, seed, folder):
         text += f"the server ended with {status}; the end of its log:\n{log[-3000:]}\n"
         right = False
     # Where all is refused, nothing is checked.
-    taken, refused = (len(re.findall(rf" info [A-Z]+ /api/\S* {status} ", log)) for status in ("20[0-9]", "4(03|29)"))
+    taken, refused = (len(re.findall(rf" info request [A-Z]+ /api/\S* {status} ", log)) for status in ("20[0-9]", "4(03|29)"))
     text += f"{taken} answers were 20x, {refused} were 403 or 429.\n"
     return right and 0 < taken and refused < count / 2, count, text
 
