@@ -1,14 +1,15 @@
 //! The threads of the connections: one each, started when needed and kept for a while.
 //!
 //! A connection goes to a thread that waits at this instant, else to a new one; none ever queues
-//! behind a busy thread. This module does not know what a connection is.
+//! behind a busy thread. Of those that wait the last one to come goes first: so what a crowd needed
+//! goes home, though connections keep coming. This module does not know what a connection is.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{SendError, Sender, bounded};
 
 use crate::os::{self, Waker};
 
@@ -27,15 +28,79 @@ pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads, owned by the one that accepts.
 pub(super) struct Pool {
-    /// Holds nothing: a job passes only to a thread that waits.
-    sender: Sender<Job>,
-    receiver: Receiver<Job>,
+    waiting: Arc<Waiting>,
     threads: HashMap<u64, JoinHandle<()>>,
     limit: usize,
     started: u64,
     /// The threads that end, each by its own word.
     left: Arc<Mutex<Vec<u64>>>,
     waker: Arc<Waker>,
+}
+
+/// The threads that wait for a job.
+#[derive(Default)]
+struct Waiting {
+    /// Protects who waits.
+    seats: Mutex<Seats>,
+    /// One more waits.
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Seats {
+    /// Each thread and where it gets its one job; the last one has come last.
+    taken: Vec<(u64, Sender<Job>)>,
+    /// Nobody is to wait any more.
+    over: bool,
+}
+
+impl Waiting {
+    /// Waits for a job; none if none comes for a while, or all are sent home.
+    fn next(&self, id: u64) -> Option<Job> {
+        let (sender, receiver) = bounded(1);
+        {
+            let mut seats = lock(&self.seats);
+            if seats.over {
+                return None;
+            }
+            seats.taken.push((id, sender));
+        }
+        self.more.notify_one();
+        let given = receiver.recv_timeout(BRIEF).or_else(|_| {
+            os::release_stack();
+            receiver.recv_timeout(IDLE)
+        });
+        given.ok().or_else(|| {
+            lock(&self.seats).taken.retain(|(waits, _)| *waits != id);
+            // One that was given at the last instant is on its way.
+            receiver.recv().ok()
+        })
+    }
+
+    /// Gives a job to the thread that came last, or gives it back.
+    fn give(&self, job: Job) -> Result<(), Job> {
+        let last = lock(&self.seats).taken.pop();
+        Self::give_to(last, job)
+    }
+
+    /// The same, after waiting for one to come.
+    fn give_within(&self, job: Job, time: Duration) -> Result<(), Job> {
+        let seats = lock(&self.seats);
+        let waited = self.more.wait_timeout_while(seats, time, |seats| seats.taken.is_empty());
+        let last = waited.unwrap_or_else(PoisonError::into_inner).0.taken.pop();
+        Self::give_to(last, job)
+    }
+
+    fn give_to(seat: Option<(u64, Sender<Job>)>, job: Job) -> Result<(), Job> {
+        let Some((_, sender)) = seat else { return Err(job) };
+        sender.send(job).map_err(SendError::into_inner)
+    }
+
+    fn send_home(&self) {
+        let mut seats = lock(&self.seats);
+        seats.over = true;
+        seats.taken.clear();
+    }
 }
 
 /// Says that a thread ends, a panic included.
@@ -56,26 +121,24 @@ impl Pool {
     /// No threads, and room for `limit`. The waker is woken when one ends, and then
     /// [`Pool::join_left`] is to be called: a thread that is not joined keeps its stack.
     pub(super) fn new(limit: usize, waker: Arc<Waker>) -> Self {
-        let (sender, receiver) = bounded(0);
         let (threads, left) = (HashMap::new(), Arc::default());
-        Self { sender, receiver, threads, limit, started: 0, left, waker }
+        Self { waiting: Arc::default(), threads, limit, started: 0, left, waker }
     }
 
     /// Hands a job to a thread, or gives it back when there is none and none can be started.
     pub(super) fn hand_over(&mut self, job: Job) -> Result<(), Job> {
-        let Err(refused) = self.sender.try_send(job) else { return Ok(()) };
+        let Err(refused) = self.waiting.give(job) else { return Ok(()) };
         self.join_left();
         if self.threads.len() >= self.limit {
-            let waited = self.sender.send_timeout(refused.into_inner(), TURNOVER);
-            return waited.map_err(crossbeam_channel::SendTimeoutError::into_inner);
+            return self.waiting.give_within(refused, TURNOVER);
         }
-        self.start(refused.into_inner())
+        self.start(refused)
     }
 
     fn start(&mut self, job: Job) -> Result<(), Job> {
         // The job stays in reach in case the thread cannot be started.
         let slot = Arc::new(Mutex::new(Some(job)));
-        let (first, receiver) = (slot.clone(), self.receiver.clone());
+        let (first, waiting) = (slot.clone(), self.waiting.clone());
         let id = self.started;
         let leave = Leave { id, left: self.left.clone(), waker: self.waker.clone() };
         let builder = Builder::new().name(format!("http-{id}")).stack_size(STACK);
@@ -85,10 +148,7 @@ impl Pool {
             let mut job = lock(&first).take();
             while let Some(work) = job {
                 work();
-                job = receiver.recv_timeout(BRIEF).ok().or_else(|| {
-                    os::release_stack();
-                    receiver.recv_timeout(IDLE).ok()
-                });
+                job = waiting.next(id);
             }
         });
         self.started += 1;
@@ -115,10 +175,9 @@ impl Pool {
     /// those that have ended.
     pub(super) fn end(mut self, all: bool) {
         self.join_left();
-        let Self { sender, threads, .. } = self;
-        drop(sender);
+        self.waiting.send_home();
         if all {
-            threads.into_values().for_each(join);
+            self.threads.into_values().for_each(join);
         }
     }
 }
@@ -150,6 +209,36 @@ mod tests {
         assert_eq!(threads.len(), 100);
         threads.dedup();
         assert_eq!((threads.len(), pool.threads.len()), (1, 1));
+        pool.end(true);
+    }
+
+    #[test]
+    fn who_waited_last_works_first_so_that_the_others_can_go_home() {
+        let mut pool = Pool::new(50, Arc::new(Waker::new().unwrap()));
+        let (arrive, arrived) = bounded(50);
+        let (leave, left) = bounded::<()>(0);
+        for _ in 0..50 {
+            let (arrive, left) = (arrive.clone(), left.clone());
+            let job = Box::new(move || {
+                arrive.send(std::thread::current().id()).unwrap();
+                let _ = left.recv();
+            });
+            assert!(pool.hand_over(job).is_ok());
+        }
+        assert_eq!(arrived.iter().take(50).count(), 50);
+        drop(leave);
+        let mut workers = Vec::new();
+        for _ in 0..100 {
+            while lock(&pool.waiting.seats).taken.len() < 50 {
+                std::thread::yield_now();
+            }
+            let arrive = arrive.clone();
+            let job = Box::new(move || arrive.send(std::thread::current().id()).unwrap());
+            assert!(pool.hand_over(job).is_ok());
+            workers.push(arrived.recv().unwrap());
+        }
+        workers.dedup();
+        assert_eq!(workers.len(), 1);
         pool.end(true);
     }
 
