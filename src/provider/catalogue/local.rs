@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use ureq::Agent;
 
+use super::listeners::Listeners;
 use crate::config::Env;
 use crate::provider::endpoint::is_loopback;
 
@@ -151,10 +152,7 @@ impl Shared {
 
 /// Asks the places of which too little is remembered, all at once.
 fn look(places: &[Place], seen: &[Seen]) -> Vec<Seen> {
-    let tables: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .collect();
+    let listeners = Listeners::now();
     let remember = |heard| {
         let (found, kept) = match heard {
             Heard::Models(found) => (Some(found), KEPT),
@@ -168,10 +166,10 @@ fn look(places: &[Place], seen: &[Seen]) -> Vec<Seen> {
             let known = seen.get(at).filter(|seen| seen.until > Instant::now());
             match known {
                 Some(seen) => Err(seen.clone()),
-                None if is_silent(place, &tables) => Err(remember(Heard::Nothing)),
+                None if is_silent(place, &listeners) => Err(remember(Heard::Nothing)),
                 None => {
                     let thread = std::thread::Builder::new().name(format!("ask-{}", place.id));
-                    let asked = thread.spawn_scoped(scope, || ask(place, &tables));
+                    let asked = thread.spawn_scoped(scope, || ask(place, &listeners));
                     asked.map_err(|_| remember(Heard::Nothing))
                 }
             }
@@ -185,17 +183,16 @@ fn look(places: &[Place], seen: &[Seen]) -> Vec<Seen> {
     })
 }
 
-/// Whether it is plain that nothing listens there. Where nothing can be seen, it has to be asked.
-fn is_silent(place: &Place, tables: &[String]) -> bool {
-    let here = is_loopback(&place.base) && !tables.is_empty();
-    let port = port_of(&place.base).filter(|_| here);
-    port.is_some_and(|port| tables.iter().all(|table| owners(table, port).is_empty()))
+/// Whether it is plain that nothing listens there; else it has to be asked.
+fn is_silent(place: &Place, listeners: &Listeners) -> bool {
+    let here = is_loopback(&place.base);
+    port_of(&place.base).is_some_and(|port| here && listeners.are_none_at(port))
 }
 
-fn ask(place: &Place, tables: &[String]) -> Heard {
+fn ask(place: &Place, listeners: &Listeners) -> Heard {
+    let user = rustix::process::geteuid().as_raw();
     let trusted = !is_loopback(&place.base)
-        || port_of(&place.base)
-            .is_some_and(|port| is_ours(tables, port, rustix::process::geteuid().as_raw()));
+        || port_of(&place.base).is_some_and(|port| listeners.are_trusted_at(port, user));
     let agent: Agent = Agent::config_builder()
         .proxy(None)
         .max_redirects(0)
@@ -262,23 +259,6 @@ fn port_of(base: &str) -> Option<u16> {
     rest.split('/').next()?.rsplit_once(':')?.1.parse().ok()
 }
 
-fn is_ours(tables: &[String], port: u16, uid: u32) -> bool {
-    let mut owners = tables.iter().flat_map(|table| owners(table, port)).peekable();
-    owners.peek().is_some() && owners.all(|owner| owner == uid || owner == 0)
-}
-
-/// The owners of the sockets that listen on a port, from a table as proc(5) describes it.
-fn owners(table: &str, port: u16) -> Vec<u32> {
-    let rows = table.lines().skip(1).filter_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let local = u16::from_str_radix(fields.get(1)?.rsplit_once(':')?.1, 16).ok()?;
-        // 0A is the state LISTEN.
-        (local == port && *fields.get(3)? == "0A").then_some(())?;
-        fields.get(7)?.parse().ok()
-    });
-    rows.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,17 +280,6 @@ mod tests {
         ] {
             assert_eq!(ollama_address(value), base, "{value}");
         }
-    }
-
-    #[test]
-    fn the_owner_of_a_listening_socket_is_found() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n\
-             0: 0100007F:2B67 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1\n\
-             1: 0100007F:2B67 0100007F:9999 01 00000000:00000000 00:00000000 00000000  1001        0 2\n\
-             2: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3\n";
-        assert_eq!(owners(table, 0x2B67), [1000]);
-        assert_eq!(owners(table, 80), [0]);
-        assert!(owners(table, 81).is_empty());
     }
 
     #[test]
@@ -349,12 +318,15 @@ mod tests {
             let base = format!("http://127.0.0.1:{port}/v1");
             Place { id: "ollama", name: "Ollama", base }
         };
-        let tables = [std::fs::read_to_string("/proc/net/tcp").unwrap()];
-        assert!(!is_silent(&at(hole.address.port()), &tables));
-        assert!(is_silent(&at(1), &tables));
-        assert!(!is_silent(&at(1), &[]), "without a table it has to be asked");
+        let now = Listeners::now();
+        assert!(!is_silent(&at(hole.address.port()), &now));
+        assert!(is_silent(&at(1), &now));
+        assert!(
+            !is_silent(&at(1), &Listeners::untold()),
+            "where nothing is told it has to be asked"
+        );
         let far = Place { base: "http://10.9.8.7:1/v1".into(), ..at(1) };
-        assert!(!is_silent(&far, &tables));
+        assert!(!is_silent(&far, &now));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! machine. Reads plain data only; a server of this machine is asked when somebody wants to know.
 
 mod known;
+mod listeners;
 mod local;
 mod resolve;
 
