@@ -188,10 +188,11 @@ fn a_project_starts_no_process() {
 #[test]
 fn no_file_sets_the_password_trusted_or_not() {
     let world = World::new().file("opencode.json", "{\n\"server\": { \"password\": \"x\" } }");
-    for command in ["serve", "trust", "config"] {
+    for (command, place) in [("serve", "2"), ("trust", "2"), ("config", "2:25")] {
         let run = world.run(&[command]);
         run.assert_status(2);
-        assert!(run.stderr.contains("opencode.json:2: server.password"), "{run:?}");
+        let told = format!("opencode.json:{place}: server.password");
+        assert!(run.stderr.contains(&told), "{run:?}");
         assert!(run.stderr.contains("OPENCODE_SERVER_PASSWORD"), "{run:?}");
     }
 }
