@@ -205,9 +205,9 @@ fn its_server_section_counts_and_is_printed() {
     await_that("both are printed, and the origin is warned of", || {
         let log = server.log.text();
         let lines = [
-            "info opencode.json:2: the project sets server.basePath to \"/code\"",
-            "info opencode.json:3: the project sets server.cors to [\"https://x.example\"]",
-            "warn opencode.json:3: pages of https://x.example may use this server",
+            "info cli opencode.json:2: the project sets server.basePath to \"/code\"",
+            "info cli opencode.json:3: the project sets server.cors to [\"https://x.example\"]",
+            "warn cli opencode.json:3: pages of https://x.example may use this server",
         ];
         lines.iter().all(|line| log.contains(line))
     });
