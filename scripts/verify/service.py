@@ -145,7 +145,6 @@ class Booted:
         machine.run(["install", "-m", "0755", machine.binary("x86_64-unknown-linux-musl"), self.root / "usr/bin/opencode"])
         words = "--boot --register=no --keep-unit --console=pipe --private-network --quiet".split()
         self.nspawn = here.start(["systemd-nspawn", "-D", self.root, *words])
-        self.leader = machine.wait_for("it has a first process", self.first)
         machine.wait_for("it has booted", self.runs)
         self.run("ip", "link", "set", "lo", "up")
 
@@ -154,7 +153,9 @@ class Booted:
         return children[0] if children else None
 
     def runs(self):
-        return re.search("running|degraded", self.run("systemctl", "is-system-running", "--wait", status=None))
+        # The first child of systemd-nspawn makes the container's first process and ends.
+        self.leader = self.first()
+        return self.leader and re.search("running|degraded", self.run("systemctl", "is-system-running", "--wait", status=None))
 
     def words(self, *words):
         clean = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"]
