@@ -20,8 +20,8 @@ PACKAGES = {
     "curl": "curl",
 }
 PASSWORD = "correct-horse"
-# One before another that needs it; what a kernel has built in is left out.
-MODULES = ["virtio", "virtio_ring", "virtio_mmio", "failover", "net_failover", "virtio_net"]
+# Of the network; what a kernel has built in is no module of it.
+MODULES = ["virtio_mmio", "virtio_net"]
 INIT = f"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -116,16 +116,26 @@ def initramfs(here, board, root):
     (place / "init").chmod(0o755)
     order = []
     for module in MODULES:
-        found = next((root / "lib/modules").rglob(f"{module}.ko*"), None)
-        if found:
-            shutil.copy(found, place / "modules" / f"{module}.ko")
-            order.append(module)
+        add_module(root, place, module, order)
     (place / "modules/order").write_text(" ".join(order))
     packed = subprocess.run(["cpio", "--create", "--format=newc", "--quiet"], cwd=place, capture_output=True, check=True,
                             input="\n".join(str(path.relative_to(place)) for path in sorted(place.rglob("*"))).encode())
     image = here.folder() / "initramfs"
     image.write_bytes(gzip.compress(packed.stdout, 6))
     return image
+
+
+def add_module(root, place, name, order):
+    """Copies a module, after those that it says it needs."""
+    found = next((root / "lib/modules").rglob(f"{name}.ko"), None)
+    if name in order or not found:
+        return
+    content = found.read_bytes()
+    needed = re.search(rb"\0depends=([^\0]*)\0", content)
+    for each in needed[1].decode().split(",") if needed else []:
+        add_module(root, place, each.replace("-", "_"), order)
+    (place / "modules" / f"{name}.ko").write_bytes(content)
+    order.append(name)
 
 
 def packages(board):

@@ -10,7 +10,7 @@ import signal
 import machine
 
 TITLE = "Other processors, emulated"
-PACKAGES = {"qemu-aarch64-static": "qemu-user-static", "curl": "curl", "cargo": "cargo"}
+PACKAGES = {"qemu-aarch64-static": "qemu-user-static", "curl": "curl"}
 # The processor that is asked for is the oldest that the target promises to run on.
 EMULATED = {
     "aarch64-unknown-linux-musl": ["qemu-aarch64-static", "-cpu", "cortex-a53"],

@@ -71,7 +71,7 @@ def write(page, results, order):
     for result in results:
         rows[result.name], sections[result.name] = result.page()
     named = [name for name in order if name in rows]
-    text = HEAD + "\n".join(rows[name] for name in named)
+    text = HEAD + "\n".join(rows.get(name, f"| {name} | {LACKING} | | | |") for name in order)
     text += f"\n\nThe last of them ran on {described()}.\n\n"
     page.write_text(text + "\n".join(sections[name] for name in named))
 
