@@ -163,6 +163,35 @@ pub fn release_stack() {
     }
 }
 
+/// Gives back the pages of the program's own code that ran so far. Most of what ran to start a
+/// server never runs again; the rest is mapped again, from the kernel's copy of the file, when it
+/// runs.
+pub fn release_code() {
+    use rustix::mm::{Advice, madvise};
+    let here = release_code as fn() as usize;
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let Some((start, end)) = maps.lines().find_map(|line| code_around(here, line)) else { return };
+    let pages = std::ptr::with_exposed_provenance_mut(start);
+    // SAFETY: the range maps a file and cannot be written, so its pages hold what the file does,
+    // and a running program's file cannot be written either.
+    #[allow(unsafe_code)]
+    let released = unsafe { madvise(pages, end - start, Advice::LinuxDontNeed) };
+    if let Err(error) = released {
+        log::debug!("the code of the start stays in memory: {error}");
+    }
+}
+
+/// Where a mapping starts and ends, by its line of `/proc/self/maps` (proc_pid_maps(5)), if an
+/// address is in it and it is a file's code.
+fn code_around(address: usize, line: &str) -> Option<(usize, usize)> {
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let start = usize::from_str_radix(start, 16).ok()?;
+    let end = usize::from_str_radix(end, 16).ok()?;
+    let is_code = fields.next() == Some("r-xp") && fields.nth(3)?.starts_with('/');
+    (is_code && (start..end).contains(&address)).then_some((start, end))
+}
+
 /// Waits again and again on one thread, and gives the stack back before each wait unless the last
 /// ones were brief: a stream of many tokens a second does not pay for it.
 #[derive(Debug, Default)]
@@ -357,7 +386,11 @@ mod tests {
     /// Kilobytes of the calling thread's stack that are resident.
     fn resident() -> u64 {
         let local = 0_u8;
-        let here = std::ptr::from_ref(std::hint::black_box(&local)) as u64;
+        resident_around(std::ptr::from_ref(std::hint::black_box(&local)) as u64)
+    }
+
+    /// Kilobytes that are resident of the mapping with an address.
+    fn resident_around(here: u64) -> u64 {
         let maps = std::fs::read_to_string("/proc/thread-self/smaps").unwrap();
         let mut inside = false;
         for line in maps.lines() {
@@ -369,7 +402,7 @@ mod tests {
                 return size.trim().trim_end_matches(" kB").parse().unwrap();
             }
         }
-        panic!("no stack")
+        panic!("no such mapping")
     }
 
     fn deep(levels: usize) -> usize {
@@ -409,6 +442,28 @@ mod tests {
             assert!(kept.iter().all(|byte| *byte == 7));
         });
         thread.unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn code_that_ran_is_given_back_and_runs_again() {
+        let resident_code = || resident_around(release_code as fn() as usize as u64);
+        let before = resident_code();
+        release_code();
+        let after = resident_code();
+        assert!(after < before, "{after} of {before} kB");
+    }
+
+    #[test]
+    fn only_a_files_code_is_taken_for_it() {
+        let line = |flags, path| format!("1000-3000 {flags} 00001000 fe:00 42    {path}");
+        assert_eq!(code_around(0x1000, &line("r-xp", "/bin/a b")), Some((0x1000, 0x3000)));
+        assert_eq!(code_around(0x3000, &line("r-xp", "/bin/a")), None);
+        for (flags, path) in
+            [("rwxp", "/bin/a"), ("r--p", "/bin/a"), ("r-xp", "[vdso]"), ("r-xp", "")]
+        {
+            assert_eq!(code_around(0x2000, &line(flags, path)), None, "{flags} {path}");
+        }
+        assert_eq!(code_around(0, ""), None);
     }
 
     #[test]

@@ -137,6 +137,7 @@ fn run(typed: &Typed, env: &Env, page: Page, flags: ServerFlags) -> Result<Exit,
         api,
     };
     let mut signals = Heard { signals, hangs_up };
+    os::release_code();
     if let Some(first) = signals.next_to_stop(|| reloads.reload()) {
         stop(first, signals, env, &sessions, announcer, reloads.config.server.limits.stop_time);
     }
