@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
@@ -11,8 +12,8 @@ use crate::wire::{Gate, PATIENCE};
 
 /// Answers `say N words of B bytes` in so many pieces, `wait N words of B bytes` with half of
 /// them before the gate is opened and half behind it, `step N words of B bytes` with a word for
-/// each one that is asked for, `hold N words of B bytes` with all of them and no end, and anything
-/// else with one word.
+/// each one that is asked for, `hold N words of B bytes` with all of them and no end, `think` with
+/// nothing at all, and anything else with one word.
 pub(crate) struct Model {
     address: SocketAddr,
     pace: Arc<Pace>,
@@ -21,6 +22,8 @@ pub(crate) struct Model {
 #[derive(Default)]
 struct Pace {
     gate: Gate,
+    /// Requests that have come whole.
+    requests: AtomicUsize,
     /// Words asked for and not said.
     asked: Mutex<usize>,
     asks: Condvar,
@@ -64,6 +67,11 @@ impl Model {
         World::new().config(&config)
     }
 
+    /// How many requests have come whole.
+    pub(crate) fn requests(&self) -> usize {
+        self.pace.requests.load(Ordering::SeqCst)
+    }
+
     /// Asks for so many words more of an answer that is said step by step.
     pub(crate) fn ask_for(&self, words: usize) {
         *self.pace.asked.lock().unwrap() += words;
@@ -93,6 +101,7 @@ fn answer(stream: TcpStream, pace: &Pace) -> Option<()> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
+    pace.requests.fetch_add(1, Ordering::SeqCst);
     let body: Value = serde_json::from_slice(&body).ok()?;
     let asked = body["messages"].as_array()?.last()?["content"].as_str()?.to_owned();
     let words: Vec<_> = asked.split(' ').collect();
@@ -103,6 +112,10 @@ fn answer(stream: TcpStream, pace: &Pace) -> Option<()> {
         _ => (1, 3),
     };
     let mut stream = stream;
+    if words[0] == "think" {
+        let _ = stream.read(&mut [0]);
+        return None;
+    }
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
     stream.write_all(head.as_bytes()).ok()?;
     for at in 0..count {
