@@ -363,12 +363,12 @@ fn specs(
     tools: &[Box<dyn Tool>],
     agents: &BTreeMap<String, Arc<Agent>>,
 ) -> BTreeMap<String, Arc<[ToolSpec]>> {
-    let specs = tools.iter().map(|tool| ToolSpec {
+    let spec = |tool: &dyn Tool| ToolSpec {
         name: tool.name().into(),
         description: tool.description().into(),
         schema: tool.schema().into(),
-    });
-    let all: Vec<_> = specs.collect();
+    };
+    let all: Vec<_> = tools.iter().map(|tool| spec(tool.as_ref())).collect();
     let of = |agent: &Agent| all.iter().filter(|spec| agent.may_use(&spec.name)).cloned().collect();
     agents.iter().map(|(id, agent)| (id.clone(), of(agent))).collect()
 }

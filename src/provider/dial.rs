@@ -201,12 +201,12 @@ impl Open {
     }
 }
 
+/// A connection, and since when nothing is under way on it.
+type Rested = (Instant, Box<dyn Transport>);
+
 /// The connection that a turn's next request may use.
 #[derive(Clone, Default)]
-pub(super) struct Idle(Arc<Mutex<Option<Kept>>>);
-
-/// A connection, and since when it waits.
-type Kept = (Instant, Box<dyn Transport>);
+pub(super) struct Idle(Arc<Mutex<Option<Rested>>>);
 
 impl Idle {
     /// Keeps a connection on which another request can follow.

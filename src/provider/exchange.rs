@@ -60,7 +60,8 @@ pub(super) fn ask(
     timeout: NextTimeout,
     idle: &Idle,
 ) -> Result<Answer, Error> {
-    let mut call = send(&mut *line, call, body, timeout)?;
+    let mut call = send(&mut *line, call, &body, timeout)?;
+    drop(body);
     loop {
         let progress = line.maybe_await_input(timeout)?;
         if let Some(head) = head(&mut *line, &mut call, progress)? {
@@ -73,7 +74,7 @@ pub(super) fn ask(
 fn send(
     line: &mut dyn Transport,
     call: Prepared,
-    body: Vec<u8>,
+    body: &[u8],
     timeout: NextTimeout,
 ) -> Result<Box<Call<RecvResponse>>, Error> {
     let mut call = call.proceed();
@@ -84,7 +85,7 @@ fn send(
     let Some(SendRequestResult::SendBody(mut call)) = call.proceed()? else {
         return Err(Error::BodyExceedsLimit(0));
     };
-    let mut rest = &body[..];
+    let mut rest = body;
     while !call.can_proceed() {
         let room = line.buffers().output();
         let (part, after) = rest.split_at(rest.len().min(room.len()));

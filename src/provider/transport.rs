@@ -113,12 +113,11 @@ impl Transport {
             .retain(|(name, _)| theirs.clone().all(|(other, _)| !other.eq_ignore_ascii_case(name)));
         fields.extend(theirs);
         let call = exchange::request(url, &fields, length)?;
-        let line = if let Some(line) = self.idle.take() {
-            line
-        } else {
-            let uri: Uri = url.parse().map_err(ureq::http::Error::from)?;
-            self.dial.connect(&uri, &self.cancel, &self.open)?
-        };
+        if let Some(line) = self.idle.take() {
+            return Ok((line, call));
+        }
+        let uri: Uri = url.parse().map_err(ureq::http::Error::from)?;
+        let line = self.dial.connect(&uri, &self.cancel, &self.open)?;
         Ok((line, call))
     }
 
