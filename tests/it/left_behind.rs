@@ -132,15 +132,15 @@ fn a_thousand_streams_abandoned_at_once_leave_memory_where_it_was() {
         });
         (held, resident(pid))
     };
+    // In the first round few streams may ever be at the same place at once, on a busy machine.
+    let _ = round();
     let first = round();
-    for _ in 0..2 {
-        let held = round().0;
-        println!("resident with {STREAMS} streams: {} bytes, then {held}", first.0);
-        // 3 KB that each stream left behind would be seen.
-        assert!(held < first.0 + 3000 * 1024, "{first:?} {held}");
-        // Threads that wait for a connection give their stacks back after a moment.
-        await_that("as much is given back", || resident(pid) < first.1 + 3000 * 1024);
-    }
+    let held = round().0;
+    println!("resident with {STREAMS} streams: {} bytes, then {held}", first.0);
+    // 3 KB that each stream left behind would be seen.
+    assert!(held < first.0 + 3000 * 1024, "{first:?} {held}");
+    // Threads that wait for a connection give their stacks back after a moment.
+    await_that("as much is given back", || resident(pid) < first.1 + 3000 * 1024);
     await_that("threads that wait for a connection leave", || threads(pid) < 10);
 }
 
