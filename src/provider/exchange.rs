@@ -95,7 +95,6 @@ fn send(
         rest = after;
     }
     let call = call.proceed().ok_or(Error::BodyExceedsLimit(body.len() as u64))?;
-    drop(body);
     Ok(Box::new(call))
 }
 
