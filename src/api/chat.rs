@@ -3,6 +3,7 @@
 //! Both follow the session and watch the client's connection meanwhile: when the client goes
 //! away its turn is stopped, unless the request said `background`.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::api::fields::Fields;
 use crate::api::{Api, Params};
 use crate::context;
 use crate::error::{Code, Problem};
-use crate::event::Body;
+use crate::event::{Body, Event};
 use crate::http::{Answer, EventStream, Request, Response};
 use crate::message::{Message, Part};
 use crate::session::{Closed, Next, Prompt, Sessions, Started};
@@ -178,14 +179,8 @@ fn forward(
     loop {
         match started.events.next(Some(stream.socket()), heartbeat)? {
             Next::Events(events) => {
-                for event in events {
-                    let data = serde_json::to_string(&event.body)?;
-                    stream.event(Some(event.id), &data)?;
-                    if let Body::Done { message_id, .. } = &event.body
-                        && *message_id == started.message_id
-                    {
-                        return Ok(());
-                    }
+                if tell(events, stream, &started.message_id)? {
+                    return Ok(());
                 }
             }
             Next::Quiet => stream.comment("")?,
@@ -200,4 +195,24 @@ fn forward(
             Next::Closed(Closed::Ended) => return Ok(()),
         }
     }
+}
+
+/// Writes events, and tells whether the answer's last is among them.
+// A stream waits most of its time, and printing should take no stack meanwhile.
+#[inline(never)]
+fn tell(
+    events: VecDeque<Arc<Event>>,
+    stream: &mut EventStream<'_>,
+    message: &str,
+) -> io::Result<bool> {
+    for event in events {
+        let data = serde_json::to_string(&event.body)?;
+        stream.event(Some(event.id), &data)?;
+        if let Body::Done { message_id, .. } = &event.body
+            && message_id == message
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -261,6 +261,7 @@ impl Connection {
     }
 
     /// Writes a stream of events. Returns its bytes, and whether it ended in good order.
+    #[inline(never)]
     fn stream(
         &mut self,
         head: &Head,
@@ -271,21 +272,9 @@ impl Connection {
     ) -> (u64, bool) {
         let chunked = head.version == Version::Http11;
         let end = if chunked { End::Chunks } else { End::Connection };
-        let response = Response::new(200)
-            .header("Content-Type", "text/event-stream")
-            .header("Cache-Control", "no-store")
-            .header("X-Accel-Buffering", "no");
-        let response = headers
-            .into_iter()
-            .fold(response, |response, (name, value)| response.header(name, value));
-        let printed = response.print_head(&mut self.output, id, end, !keep);
-        let sent =
-            printed.and_then(|()| io::Write::write_all(&mut self.input.stream(), &self.output));
-        let size = self.output.len() as u64;
-        // A stream may last: it should hold nothing that it does not use.
-        self.output = Vec::new();
-        if sent.is_err() || head.method == Method::Head {
-            return (size, sent.is_ok());
+        let (size, sent) = self.begin_stream(id, headers, end, !keep);
+        if !sent || head.method == Method::Head {
+            return (size, sent);
         }
         self.input.release();
         let mut stream = EventStream::new(self.input.stream(), chunked);
@@ -295,6 +284,31 @@ impl Connection {
         open.fetch_sub(1, Ordering::Relaxed);
         let (bytes, whole) = stream.finish();
         (size + bytes, whole && matches!(outcome, Ok(Ok(()))))
+    }
+
+    /// Writes the head of a stream. Returns its bytes, and whether they went out.
+    #[inline(never)]
+    fn begin_stream(
+        &mut self,
+        id: &RequestId,
+        headers: Vec<(&'static str, String)>,
+        end: End,
+        close: bool,
+    ) -> (u64, bool) {
+        let response = Response::new(200)
+            .header("Content-Type", "text/event-stream")
+            .header("Cache-Control", "no-store")
+            .header("X-Accel-Buffering", "no");
+        let response = headers
+            .into_iter()
+            .fold(response, |response, (name, value)| response.header(name, value));
+        let printed = response.print_head(&mut self.output, id, end, close);
+        let sent =
+            printed.and_then(|()| io::Write::write_all(&mut self.input.stream(), &self.output));
+        let size = self.output.len() as u64;
+        // A stream may last: it should hold nothing that it does not use.
+        self.output = Vec::new();
+        (size, sent.is_ok())
     }
 
     /// Writes the head of a change of protocol and lets the new one be spoken. Returns the bytes
@@ -333,6 +347,7 @@ struct Record<'a> {
 }
 
 impl Record<'_> {
+    #[inline(never)]
     fn log(&self, status: u16, bytes: u64) {
         let method = &self.method[..self.method.len().min(32)];
         let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -10,46 +10,41 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::write::write_all;
 
-/// A buffer larger than this is given back after its event.
-const KEPT: usize = 16 * 1024;
 /// Room for a chunk's size line, which is known when the event is.
 const SIZE_LINE: usize = 18;
+/// Room for what else stands beside an event of one line.
+const BESIDE: usize = 64;
 
 /// Writes server-sent events, each on the wire at once.
 pub struct EventStream<'a> {
     socket: &'a TcpStream,
     /// HTTP/1.0 has no chunks.
     chunked: bool,
-    buffer: Vec<u8>,
     written: u64,
     broken: bool,
 }
 
 impl<'a> EventStream<'a> {
     pub(super) fn new(socket: &'a TcpStream, chunked: bool) -> Self {
-        Self { socket, chunked, buffer: Vec::new(), written: 0, broken: false }
+        Self { socket, chunked, written: 0, broken: false }
     }
 
     /// Writes one event, with the id that a client sends back to resume. It fails at once when
     /// the client is gone.
     pub fn event(&mut self, id: Option<u64>, data: &str) -> io::Result<()> {
-        self.begin();
+        let mut buffer = begun(data.len());
         if let Some(id) = id {
-            writeln!(self.buffer, "id: {id}")?;
+            writeln!(buffer, "id: {id}")?;
         }
-        for line in data.split(['\n', '\r']) {
-            self.line(b"data: ", line);
-        }
-        self.send()
+        add_lines(&mut buffer, b"data: ", data);
+        self.send(buffer)
     }
 
     /// Writes a comment, which clients ignore; it keeps the stream alive.
     pub fn comment(&mut self, text: &str) -> io::Result<()> {
-        self.begin();
-        for line in text.split(['\n', '\r']) {
-            self.line(b": ", line);
-        }
-        self.send()
+        let mut buffer = begun(text.len());
+        add_lines(&mut buffer, b": ", text);
+        self.send(buffer)
     }
 
     /// The connection, to watch for the client's departure.
@@ -58,33 +53,17 @@ impl<'a> EventStream<'a> {
         self.socket.as_fd()
     }
 
-    fn begin(&mut self) {
-        self.buffer.clear();
-        self.buffer.resize(SIZE_LINE, b' ');
-    }
-
-    fn line(&mut self, name: &[u8], text: &str) {
-        self.buffer.extend_from_slice(name);
-        self.buffer.extend_from_slice(text.as_bytes());
-        self.buffer.push(b'\n');
-    }
-
     /// Ends the event and writes it.
-    fn send(&mut self) -> io::Result<()> {
-        self.buffer.push(b'\n');
+    fn send(&mut self, mut buffer: Vec<u8>) -> io::Result<()> {
+        buffer.push(b'\n');
         let mut start = SIZE_LINE;
         if self.chunked {
-            let size = format!("{:x}\r\n", self.buffer.len() - SIZE_LINE);
+            let size = format!("{:x}\r\n", buffer.len() - SIZE_LINE);
             start -= size.len();
-            self.buffer[start..SIZE_LINE].copy_from_slice(size.as_bytes());
-            self.buffer.extend_from_slice(b"\r\n");
+            buffer[start..SIZE_LINE].copy_from_slice(size.as_bytes());
+            buffer.extend_from_slice(b"\r\n");
         }
-        let buffer = std::mem::take(&mut self.buffer);
-        let result = self.write(&buffer[start..]);
-        if buffer.capacity() <= KEPT {
-            self.buffer = buffer;
-        }
-        result
+        self.write(&buffer[start..])
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -105,6 +84,22 @@ impl<'a> EventStream<'a> {
     pub(super) fn finish(mut self) -> (u64, bool) {
         let ended = self.chunked && !self.broken && self.write(b"0\r\n\r\n").is_ok();
         (self.written, ended)
+    }
+}
+
+/// A buffer that begins with room for the size line. It is made for each event: a stream waits
+/// between them, and should hold nothing meanwhile.
+fn begun(length: usize) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(length + BESIDE);
+    buffer.resize(SIZE_LINE, b' ');
+    buffer
+}
+
+fn add_lines(buffer: &mut Vec<u8>, name: &[u8], text: &str) {
+    for line in text.split(['\n', '\r']) {
+        buffer.extend_from_slice(name);
+        buffer.extend_from_slice(line.as_bytes());
+        buffer.push(b'\n');
     }
 }
 

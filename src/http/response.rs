@@ -119,6 +119,8 @@ impl Response {
 
     /// Writes it, in one write where it is small. `buffer` is scratch space. Returns the number
     /// of bytes.
+    // Streams last, and what printing takes of the stack is no part of their frames; so too below.
+    #[inline(never)]
     pub(super) fn write(
         &self,
         socket: &TcpStream,
@@ -142,6 +144,7 @@ impl Response {
     }
 
     /// Prints the head into the emptied buffer.
+    #[inline(never)]
     pub(super) fn print_head(
         &self,
         buffer: &mut Vec<u8>,

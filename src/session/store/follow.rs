@@ -138,6 +138,8 @@ impl Follower {
     ///
     /// # Errors
     /// Storage that cannot be read.
+    // Whoever follows waits most of its time, and no look at what came is part of that.
+    #[inline(never)]
     pub fn poll(&mut self) -> Result<Option<Next>, StoreError> {
         if let Some(behind) = &mut self.behind {
             match behind.catch_up(&self.shared, &self.session, &self.hub, &self.queue)? {
