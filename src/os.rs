@@ -181,7 +181,7 @@ pub fn release_code() {
     }
 }
 
-/// Where a mapping starts and ends, by its line of `/proc/self/maps` (proc_pid_maps(5)), if an
+/// Where a mapping starts and ends, by its line of `/proc/self/maps` (`proc_pid_maps(5)`), if an
 /// address is in it and it is a file's code.
 fn code_around(address: usize, line: &str) -> Option<(usize, usize)> {
     let mut fields = line.split_ascii_whitespace();
