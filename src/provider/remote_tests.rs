@@ -219,6 +219,16 @@ fn a_key_that_cannot_be_sent_is_not_shown() {
 }
 
 #[test]
+fn a_proxy_of_another_kind_is_refused_in_words() {
+    let env = [("ALL_PROXY", "socks5://127.0.0.1:1080")].into_iter().collect();
+    let proxies = super::proxy::Proxies::new(&env);
+    let endpoint = Endpoint { proxies, ..at("https://far.example/v1") };
+    let problem = Remote::new(endpoint.into(), &Cancel::new()).err().unwrap();
+    assert_eq!(problem.code, Code::ProviderUnreachable);
+    assert!(problem.detail.contains("begins with http://"), "{}", problem.detail);
+}
+
+#[test]
 fn nobody_there_is_said_after_some_tries() {
     let base = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
