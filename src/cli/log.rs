@@ -14,6 +14,9 @@ use crate::config::{Format, Levels, Logs, ROOMS};
 /// A thread keeps room for a line of this length.
 const KEPT: usize = 1024;
 
+/// As many bytes are written to a pipe whole, without others' between them (`pipe(7)`).
+const PIPE_PIECE: usize = 4096;
+
 /// What is logged now; whoever logs looks at it, and nobody waits for anybody.
 struct Stderr {
     general: AtomicUsize,
@@ -93,14 +96,26 @@ impl Log for Stderr {
             } else {
                 line::text(text, record);
             }
-            // One write, so that lines of several threads do not mix; a closed stderr is no
-            // failure.
-            let _ = io::stderr().write_all(text.as_bytes());
+            write(text.as_bytes());
             text.shrink_to(KEPT);
         });
     }
 
     fn flush(&self) {}
+}
+
+/// Writes a line in one piece, so that lines of several threads do not mix, and without a lock that
+/// many threads would wait for, where the system needs none. A closed stderr is no failure.
+fn write(line: &[u8]) {
+    let stderr = io::stderr();
+    let written = if line.len() <= PIPE_PIECE {
+        rustix::io::write(&stderr, line).unwrap_or_default()
+    } else {
+        0
+    };
+    if written < line.len() {
+        let _ = stderr.lock().write_all(&line[written..]);
+    }
 }
 
 /// The room that a record comes from; none for another crate's.
