@@ -30,12 +30,16 @@ SEED = 14
 PASSWORD = "correct horse"
 LEFT_OUT = ("/api/chat/stream", "/api/sessions/{id}/events")
 # An agent or a model is any string, and 422 says that there is none of this name, as 404 does for a
-# session. Without the other statuses this would replace the default.
+# session. What is too long is refused with 413. The other statuses are the defaults, which these lists
+# replace.
 SETTINGS = """\
 hooks = "{hooks}"
 
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 422, 429, "5xx"]
+
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
 """
 
 
