@@ -1,10 +1,10 @@
-//! Packs what the program carries, and asks the linker for small tables.
+//! Packs what the program carries, and asks the linker to keep it small.
 
 use std::env;
 use std::error::Error;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flate2::{Compression, GzBuilder};
@@ -21,7 +21,7 @@ fn main() -> Outcome {
     let text =
         fs::read_to_string(document)?.replacen("VERSION", &env::var("CARGO_PKG_VERSION")?, 1);
     pack(text.as_bytes(), &packed.join("openapi.json.gz"))?;
-    ask_for_small_relocations();
+    ask_for_a_small_binary();
     Ok(())
 }
 
@@ -52,24 +52,48 @@ fn pack(bytes: &[u8], to: &Path) -> Outcome {
 
 /// A static program that may lie anywhere in memory lists each pointer in its data, 24 bytes a
 /// pointer; the short list takes a tenth of one. Rust's own musl reads it since 1.93, the version
-/// that came with musl 1.2.5, and nothing would start with it before.
-fn ask_for_small_relocations() {
+/// that came with musl 1.2.5, and nothing would start with it before. Of functions whose code is the
+/// same, one is kept, where the linker that comes with Rust is there to find them.
+fn ask_for_a_small_binary() {
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
     let musl = is("CARGO_CFG_TARGET_ENV", "musl")
         && (is("CARGO_CFG_TARGET_ARCH", "x86_64") || is("CARGO_CFG_TARGET_ARCH", "aarch64"));
-    let arg = match env::var("RUSTC_LINKER") {
-        Err(_) => "-Wl,-z,pack-relative-relocs",
-        Ok(linker) if linker.ends_with("lld") => "-zpack-relative-relocs",
-        // What else links may bring a libc of its own.
-        Ok(_) => return,
-    };
-    if musl && minor_of_rust().is_some_and(|minor| minor >= 93) {
-        println!("cargo::rustc-link-arg-bins={arg}");
+    if !musl || minor_of_rust().is_none_or(|minor| minor < 93) {
+        return;
     }
+    let ask = |arg: &str| println!("cargo::rustc-link-arg-bins={arg}");
+    match env::var("RUSTC_LINKER") {
+        Err(_) => {
+            ask("-Wl,-z,pack-relative-relocs");
+            if let Some(folder) = folder_of_lld() {
+                ask(&format!("-B{}", folder.display()));
+                ask("-fuse-ld=lld");
+                ask("-Wl,--icf=all");
+            }
+        }
+        Ok(linker) if linker.ends_with("lld") => {
+            ask("-zpack-relative-relocs");
+            ask("--icf=all");
+        }
+        // What else links may bring a libc of its own.
+        Ok(_) => {}
+    }
+}
+
+/// Where rustup keeps the linker under the name by which a C compiler finds it.
+fn folder_of_lld() -> Option<PathBuf> {
+    let root = printed_by_rustc(&["--print", "sysroot"])?;
+    let host = env::var("HOST").ok()?;
+    let folder = Path::new(root.trim()).join("lib/rustlib").join(host).join("bin/gcc-ld");
+    folder.join("ld.lld").exists().then_some(folder)
 }
 
 /// The 93 of `rustc 1.93.0 (…)`.
 fn minor_of_rust() -> Option<u32> {
-    let printed = Command::new(env::var_os("RUSTC")?).arg("--version").output().ok()?.stdout;
-    String::from_utf8(printed).ok()?.strip_prefix("rustc 1.")?.split('.').next()?.parse().ok()
+    printed_by_rustc(&["--version"])?.strip_prefix("rustc 1.")?.split('.').next()?.parse().ok()
+}
+
+fn printed_by_rustc(args: &[&str]) -> Option<String> {
+    let printed = Command::new(env::var_os("RUSTC")?).args(args).output().ok()?.stdout;
+    String::from_utf8(printed).ok()
 }
