@@ -106,7 +106,7 @@ fn each_wrong_request_has_its_code_and_names_what_to_do() {
 fn a_body_that_is_no_json_is_told_with_its_place() {
     let server = World::new().serve();
     let mut client = Client::connect(server.address);
-    for body in ["{\"message\": }", "\u{feff}", &"[".repeat(100_000)] {
+    for body in ["{\"message\": }", "\u{feff}", " \r", &"[".repeat(100_000)] {
         client.send(format!(
             "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
