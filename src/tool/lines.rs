@@ -284,6 +284,9 @@ mod tests {
     #[test]
     fn characters_are_unicodes_and_bytes_may_be_any() {
         assert_eq!(found(r"^\w+$", "größe\ngr ße\n数据\n"), [1, 3]);
+        assert_eq!(found(r"^\p{Lu}\p{Ll}+$", "Ölig\nölig\nÇa\n"), [1, 3]);
+        assert_eq!(found(r"\p{Han}|\p{Greek}", "abc\n数\nλ\n"), [2, 3]);
+        assert_eq!(found("(?i)ÄRGER", "ärger\nArger\n"), [1]);
         assert_eq!(found(r"\p{Greek}", "a\nβ\n"), [2]);
         assert_eq!(found("a.b", b"a\xffb\na\xc3\xa9b\n"), [2]);
         assert_eq!(found(r"(?-u:a\xffb)", b"a\xffb\n"), [1]);
