@@ -20,6 +20,7 @@ mod openapi;
 mod sessions;
 mod ws;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -176,7 +177,9 @@ impl Api {
         }
         if let Some((handler, id)) = found {
             let query = request.query().unwrap_or_default().to_owned();
-            return handler(self, request, &Params { id: &id, query: &query });
+            let params = Params { id: &id, query: &query };
+            params.refuse_repeated()?;
+            return handler(self, request, &params);
         }
         let is_options = *method == Method::Options;
         if allowed.is_empty() {
@@ -239,6 +242,20 @@ impl Params<'_> {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             (key == name).then(|| percent::decode(&value.replace('+', " ")))
         })
+    }
+
+    /// Of two that differ nobody could say which one was meant.
+    fn refuse_repeated(&self) -> Result<(), Problem> {
+        let mut names = HashSet::new();
+        for pair in self.query.split('&').filter(|pair| !pair.is_empty()) {
+            let name = pair.split('=').next().unwrap_or_default();
+            if !names.insert(name) {
+                let name = percent::decode(name);
+                let detail = format!("`{name}` stands more than once in the query: give it once");
+                return Err(Problem::new(Code::BadField, detail));
+            }
+        }
+        Ok(())
     }
 
     /// A count in the query.
