@@ -8,6 +8,7 @@ pub mod permission;
 mod prompt;
 mod turn;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -182,12 +183,12 @@ impl Engine {
 
     /// The model that answers for an agent where neither request nor session says.
     #[must_use]
-    pub fn default_model(&self, agent: Option<&str>) -> String {
+    pub fn default_model(&self, agent: Option<&str>) -> Cow<'_, str> {
         let agent = agent.and_then(|id| self.agents.get(id));
         agent
-            .and_then(|agent| agent.model.clone())
-            .or_else(|| self.model.clone())
-            .unwrap_or_else(|| self.catalogue.default_model())
+            .and_then(|agent| agent.model.as_deref())
+            .or(self.model.as_deref())
+            .map_or_else(|| self.catalogue.default_model(), Cow::Borrowed)
     }
 
     /// Who answers: the request's wish, then the session's, the agent's, the configuration's.

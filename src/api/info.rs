@@ -62,7 +62,7 @@ pub(super) fn status(
         },
         auth: api.facts.credentials.is_some(),
         store: api.sessions.store_kind(),
-        default_model: engine.default_model(None),
+        default_model: engine.default_model(None).into_owned(),
         default_agent: engine.default_agent(),
         sessions,
         active_turns,

@@ -102,7 +102,7 @@ impl Sessions {
     pub(super) fn view(&self, head: Head, running: bool) -> SessionView {
         let engine = &self.setup().engine;
         let agent = head.agent.unwrap_or_else(|| engine.default_agent().to_owned());
-        let model = head.model.unwrap_or_else(|| engine.default_model(Some(&agent)));
+        let model = head.model.unwrap_or_else(|| engine.default_model(Some(&agent)).into_owned());
         SessionView {
             created_at: id::rfc3339(id::time_ms(&head.id).unwrap_or_default()),
             updated_at: id::rfc3339(head.updated_ms),

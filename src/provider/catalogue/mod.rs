@@ -8,6 +8,7 @@ mod listeners;
 mod local;
 mod resolve;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -113,8 +114,8 @@ pub struct Catalogue {
     local: Local,
     /// Providers that the configuration switched off.
     disabled: Vec<String>,
-    /// `model` of the configuration.
-    chosen: Option<String>,
+    /// The model that answers where nobody chose one, if the settings lead to any.
+    default: Option<String>,
     silence: std::time::Duration,
     policy: Policy,
     proxies: Proxies,
@@ -159,11 +160,12 @@ impl Catalogue {
                 entry.base = Some(place.base.clone());
             }
         }
+        let default = config.model.clone().or_else(|| usable_model(&entries));
         Self {
             entries,
             local,
             disabled,
-            chosen: config.model.clone(),
+            default,
             silence: config.server.limits.provider_time,
             policy: Policy::default(),
             proxies: Proxies::new(env),
@@ -229,27 +231,15 @@ impl Catalogue {
 
     /// The model that answers where nobody chose one.
     #[must_use]
-    pub fn default_model(&self) -> String {
-        if let Some(chosen) = &self.chosen {
-            return chosen.clone();
-        }
-        let usable = |entry: &&Entry| entry.is_usable();
-        let by_key = self.entries.iter().filter(usable).find_map(|entry| {
-            let known = entry.known.filter(|_| entry.key.is_some())?;
-            let listed = entry.models.keys().next().filter(|_| entry.own_base);
-            Some(format!("{}/{}", entry.id, listed.map_or(known.default, String::as_str)))
-        });
-        let by_config = || {
-            let mut own = self.entries.iter().filter(usable).filter(|e| e.source == Source::Config);
-            own.find_map(|entry| Some(format!("{}/{}", entry.id, entry.models.keys().next()?)))
-        };
+    pub fn default_model(&self) -> Cow<'_, str> {
         let by_server = || {
             self.detected().into_iter().find_map(|(place, found)| {
                 let (id, _) = found.models.first().filter(|_| found.trusted)?;
-                Some(format!("{}/{id}", place.id))
+                Some(Cow::Owned(format!("{}/{id}", place.id)))
             })
         };
-        by_key.or_else(by_config).or_else(by_server).unwrap_or_else(|| GUIDE.into())
+        let default = self.default.as_deref().map(Cow::Borrowed);
+        default.or_else(by_server).unwrap_or(Cow::Borrowed(GUIDE))
     }
 
     fn entry(&self, id: &str) -> Option<&Entry> {
@@ -269,6 +259,23 @@ impl Catalogue {
         });
         new.filter_map(|found| Some((place(found.id)?, found.clone()))).collect()
     }
+}
+
+/// A model that can be asked: of a known service with a key, else of a provider of the
+/// configuration.
+fn usable_model(entries: &[Entry]) -> Option<String> {
+    let usable = || entries.iter().filter(|entry| entry.is_usable());
+    let by_key = usable().find_map(|entry| {
+        let known = entry.known.filter(|_| entry.key.is_some())?;
+        let listed = entry.models.keys().next().filter(|_| entry.own_base);
+        Some(format!("{}/{}", entry.id, listed.map_or(known.default, String::as_str)))
+    });
+    let by_config = || {
+        usable()
+            .filter(|entry| entry.source == Source::Config)
+            .find_map(|entry| Some(format!("{}/{}", entry.id, entry.models.keys().next()?)))
+    };
+    by_key.or_else(by_config)
 }
 
 /// The embedded model.
