@@ -36,6 +36,22 @@ pub fn left_out(bytes: usize) -> String {
     format!("\n[… {bytes} bytes left out …]\n")
 }
 
+/// A number in decimal digits, which are put into `room`: where `write!` would cost more than what
+/// it writes.
+#[must_use]
+pub fn decimal(mut number: u64, room: &mut [u8; 20]) -> &str {
+    let mut at = room.len();
+    loop {
+        at -= 1;
+        room[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&room[at..]).unwrap_or_default()
+}
+
 /// Bytes in hexadecimal digits, lower case.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -180,6 +196,13 @@ mod tests {
         let (head, rest) = cut.split_once("\n[… ").unwrap();
         let (count, tail) = rest.split_once(" bytes left out …]\n").unwrap();
         assert_eq!(head.len() + tail.len() + count.parse::<usize>().unwrap(), text.len());
+    }
+
+    #[test]
+    fn a_number_is_printed_as_it_is_by_format() {
+        for number in [0, 7, 10, 99, 100, 65_536, u64::MAX] {
+            assert_eq!(decimal(number, &mut [0; 20]), number.to_string());
+        }
     }
 
     #[test]

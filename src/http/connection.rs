@@ -3,6 +3,7 @@
 //! Whatever makes the place of the next request uncertain is answered and ends the connection;
 //! nothing behind it is served (RFC 9112, sections 6.3, 9.3 and 9.6).
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use super::server::{Seat, canonical};
 use super::{Answer, Serve, WriteEvents};
 use crate::context::{self, RequestId};
 use crate::error::{Code, Problem};
+use crate::text::decimal;
 
 /// An output buffer larger than this is given back.
 const KEPT: usize = 8 * 1024;
@@ -33,6 +35,8 @@ pub(super) struct Connection {
     /// Where answers are printed.
     output: Vec<u8>,
     local: SocketAddr,
+    /// The client's address, for the log.
+    peer: String,
 }
 
 /// What follows an answer.
@@ -58,7 +62,8 @@ impl Connection {
     pub(super) fn new(seat: Seat) -> Self {
         let input = Input::new(seat.link.clone());
         let local = input.stream().local_addr().map_or(seat.peer, canonical);
-        Self { seat, input, output: Vec::new(), local }
+        let peer = seat.peer.ip().to_string();
+        Self { seat, input, output: Vec::new(), local, peer }
     }
 
     /// Serves requests until the connection ends.
@@ -100,13 +105,11 @@ impl Connection {
     fn arrival(&mut self, patience: Duration) -> Arrival {
         let limits = &self.seat.shared.limits;
         let (most, time) = (limits.head_bytes, limits.head_time);
-        let mut deadline = None;
+        let (mut any, mut deadline) = (false, None);
         let mut scan = Scan::default();
         self.seat.link.awaits();
         loop {
-            if deadline.is_none() && !self.input.bytes().is_empty() {
-                deadline = Some(Instant::now() + time);
-            }
+            any |= !self.input.bytes().is_empty();
             if scan.is_new() {
                 // Empty lines before a request are forgiven (RFC 9112, section 2.2).
                 while self.input.bytes().starts_with(b"\r\n") {
@@ -129,6 +132,10 @@ impl Connection {
                 Err(problem) => return Arrival::Refused(problem),
             }
             let begun = !bytes.is_empty();
+            // Most heads come whole, and need no clock.
+            if any && deadline.is_none() {
+                deadline = Some(Instant::now() + time);
+            }
             let came = match deadline {
                 Some(deadline) => self.input.fill(Wait::Until(deadline)),
                 None => self.rest(patience),
@@ -162,22 +169,18 @@ impl Connection {
     fn refuse(&mut self, problem: &Problem) -> Next {
         let id = self.seat.shared.next_request();
         let _entered = context::enter(id);
+        let since = Instant::now();
         let (stream, output) = (self.input.stream(), &mut self.output);
         let written = Response::problem(problem).write(stream, output, &id, false, true);
-        Record { method: "-", path: "-", since: Instant::now(), peer: self.seat.peer }
-            .log(problem.code.status(), written.as_ref().map_or(0, |bytes| *bytes));
+        let bytes = written.as_ref().map_or(0, |bytes| *bytes);
+        self.log("-", "-", problem.code.status(), since.elapsed(), bytes);
         self.seat.shared.traffic.answered(0, problem.code.status(), None);
         if written.is_ok() { Next::Linger } else { Next::Close }
     }
 
     /// Has one request answered.
     fn exchange(&mut self, head: &Head) -> Next {
-        let record = Record {
-            method: head.method.as_str(),
-            path: head.path(),
-            since: Instant::now(),
-            peer: self.seat.peer,
-        };
+        let since = Instant::now();
         let given = head.request_id().and_then(RequestId::of_client);
         let id = given.unwrap_or_else(|| self.seat.shared.next_request());
         let _entered = context::enter(id);
@@ -206,14 +209,14 @@ impl Connection {
             Answer::Upgrade { response, serve } => {
                 let status = response.status();
                 let bytes = self.upgrade(&response, &id, serve);
-                record.log(status, bytes);
+                self.log(head.method.as_str(), head.path(), status, since.elapsed(), bytes);
                 self.seat.shared.traffic.answered(kind.get(), status, None);
                 return Next::Close;
             }
         };
-        record.log(status, bytes);
-        let time = is_full.then(|| record.since.elapsed());
-        self.seat.shared.traffic.answered(kind.get(), status, time);
+        let time = since.elapsed();
+        self.log(head.method.as_str(), head.path(), status, time, bytes);
+        self.seat.shared.traffic.answered(kind.get(), status, is_full.then_some(time));
         if body.is_done() {
             return match (keep, sound && self.input.bytes().is_empty()) {
                 (true, _) => Next::Request,
@@ -327,6 +330,31 @@ impl Connection {
         }
         written.unwrap_or(0)
     }
+
+    /// One line for a request, without its query and its fields.
+    #[inline(never)]
+    fn log(&self, method: &str, path: &str, status: u16, time: Duration, bytes: u64) {
+        let method = &method[..method.len().min(32)];
+        let path = shown(path);
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let peer = &*self.peer;
+        let (status_text, ms_text) = (&mut [0; 20], &mut [0; 20]);
+        // What the message says is there for programs too.
+        log::info!(
+            target: "request",
+            method,
+            path,
+            status,
+            ms,
+            bytes,
+            peer;
+            "{method} {} {} {} ms {} bytes {peer}",
+            unquoted(path),
+            decimal(status.into(), status_text),
+            decimal(ms, ms_text),
+            decimal(bytes, &mut [0; 20]),
+        );
+    }
 }
 
 /// As much of a path as a line of the log shows.
@@ -338,31 +366,12 @@ fn shown(path: &str) -> &str {
     &path[..end]
 }
 
-/// A request for the log: one line, no query, no fields.
-struct Record<'a> {
-    method: &'a str,
-    path: &'a str,
-    since: Instant,
-    peer: SocketAddr,
-}
-
-impl Record<'_> {
-    #[inline(never)]
-    fn log(&self, status: u16, bytes: u64) {
-        let method = &self.method[..self.method.len().min(32)];
-        let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // What the message says is there for programs too.
-        log::info!(
-            target: "request",
-            method,
-            path = shown(self.path),
-            status,
-            ms,
-            bytes,
-            peer:% = self.peer.ip();
-            "{method} {} {status} {ms} ms {bytes} bytes {}",
-            shown(self.path).escape_debug(),
-            self.peer.ip(),
-        );
+/// The path with all that is not plain spelled out.
+fn unquoted(path: &str) -> Cow<'_, str> {
+    let is_plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\'' | b'\\');
+    if path.bytes().all(is_plain) {
+        Cow::Borrowed(path)
+    } else {
+        Cow::Owned(path.escape_debug().to_string())
     }
 }

@@ -17,6 +17,7 @@ use tiny_http::{HTTPVersion, Header, StatusCode};
 use super::write::write_all;
 use crate::context::{self, RequestId};
 use crate::error::Problem;
+use crate::text::decimal;
 
 /// Most JSON answers fit in so many bytes.
 const SMALL: usize = 512;
@@ -163,7 +164,10 @@ impl Response {
             buffer.extend_from_slice(part.as_bytes());
         }
         if end == End::Length && has_body(self.status) {
-            write!(buffer, "Content-Length: {}\r\n", self.body.len())?;
+            buffer.extend_from_slice(b"Content-Length: ");
+            let length = self.body.len() as u64;
+            buffer.extend_from_slice(decimal(length, &mut [0; 20]).as_bytes());
+            buffer.extend_from_slice(b"\r\n");
         }
         if end == End::Chunks {
             buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n");

@@ -1,5 +1,6 @@
 //! One record of the log as one line.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 
@@ -9,17 +10,19 @@ use log::{Level, Record};
 use super::room;
 use crate::context;
 use crate::id::{now_ms, rfc3339};
-use crate::text::{breaks_lines, escaped};
+use crate::text::{breaks_lines, decimal, escaped};
 
 /// For people: time, level, room, message, and what it is about.
 pub(super) fn text(line: &mut String, record: &Record<'_>) {
     push_time(line, now_ms());
+    push(line, [" ", level(record.level()), " ", place(record.target()), " "]);
+    let start = line.len();
     // Writing to a string cannot fail, here and below.
-    let _ = write!(line, " {} {} ", level(record.level()), place(record.target()));
-    let _ = write!(Escaping(line), "{}", record.args());
-    about(|name, value| {
-        let _ = write!(line, " {name}={value}");
-    });
+    let _ = line.write_fmt(*record.args());
+    if let Cow::Owned(message) = escaped(&line[start..]) {
+        line.replace_range(start.., &message);
+    }
+    about(|name, value| push(line, [" ", name, "=", value]));
     line.push('\n');
 }
 
@@ -28,15 +31,20 @@ pub(super) fn json(line: &mut String, record: &Record<'_>) {
     line.push_str("{\"time\":\"");
     push_time(line, now_ms());
     let (level, room) = (level(record.level()), place(record.target()));
-    let _ = write!(line, "\",\"level\":\"{level}\",\"room\":\"{room}\",\"message\":\"");
-    let _ = write!(Quoting(line), "{}", record.args());
+    push(line, ["\",\"level\":\"", level, "\",\"room\":\"", room, "\",\"message\":\""]);
+    let _ = Quoting(line).write_fmt(*record.args());
     line.push('"');
     // It fails only where the visitor does.
     let _ = record.key_values().visit(&mut Members(line));
-    about(|name, value| {
-        let _ = write!(line, ",\"{name}\":\"{value}\"");
-    });
+    about(|name, value| push(line, [",\"", name, "\":\"", value, "\""]));
     line.push_str("}\n");
+}
+
+/// Each request has its line, and what `write!` does for one costs more than all of it.
+fn push<const COUNT: usize>(line: &mut String, parts: [&str; COUNT]) {
+    for part in parts {
+        line.push_str(part);
+    }
 }
 
 /// Names what the thread works on. The values are ids, of letters, digits and `-_.` alone.
@@ -77,18 +85,9 @@ fn push_time(text: &mut String, ms: u64) {
             *second = ms / 1000;
             rfc3339(*second * 1000).trim_end_matches(".000Z").clone_into(printed);
         }
-        let _ = write!(text, "{printed}.{:03}Z", ms % 1000);
+        // Their three digits, behind a one.
+        push(text, [printed.as_str(), ".", &decimal(1000 + ms % 1000, &mut [0; 20])[1..], "Z"]);
     });
-}
-
-/// Escapes what is written through it.
-struct Escaping<'a>(&'a mut String);
-
-impl fmt::Write for Escaping<'_> {
-    fn write_str(&mut self, part: &str) -> fmt::Result {
-        self.0.push_str(&escaped(part));
-        Ok(())
-    }
 }
 
 /// Escapes what is written through it, as the inside of a JSON string.
@@ -119,7 +118,7 @@ struct Members<'a>(&'a mut String);
 
 impl<'kvs> VisitSource<'kvs> for Members<'_> {
     fn visit_pair(&mut self, key: kv::Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
-        let _ = write!(self.0, ",\"{key}\":");
+        push(self.0, [",\"", key.as_str(), "\":"]);
         value.visit(self)
     }
 }
@@ -133,7 +132,7 @@ impl VisitValue<'_> for Members<'_> {
     }
 
     fn visit_u64(&mut self, value: u64) -> Result<(), kv::Error> {
-        let _ = write!(self.0, "{value}");
+        self.0.push_str(decimal(value, &mut [0; 20]));
         Ok(())
     }
 }
