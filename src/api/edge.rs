@@ -108,7 +108,7 @@ impl Edge {
         }
         if needs_credentials(request.method(), path)
             && let Some(auth) = &self.auth
-            && !auth.cookies.know(fields(request, "cookie"), now())
+            && !auth.cookies.know(request.values("cookie"), now())
         {
             // A cookie that is no longer good is no failure.
             let header = request.header("authorization");
@@ -161,7 +161,7 @@ impl Edge {
     /// With which requests the browser is to send a cookie that it gets by this one. Only a
     /// listed origin of another site has come so far, and a cookie of its own is all it can use.
     fn scope(&self, request: &Request<'_>) -> Scope {
-        let told = fields(request, "x-forwarded-proto");
+        let told = request.values("x-forwarded-proto");
         let is_https = forwarded::is_https(request.peer().ip(), &self.proxies, told);
         let own = if is_https { Scope::OwnSecure } else { Scope::Own };
         let Some(origin) = request.header("origin") else { return own };
@@ -207,10 +207,11 @@ impl Edge {
         if self.auth.is_some() {
             return Ok(());
         }
-        let name = host_name(host);
+        let name = bare_name(host);
         let is_known = if let Ok(address) = name.parse::<IpAddr>() {
             address.is_loopback() || address == request.local().ip().to_canonical()
         } else {
+            let name = name.to_lowercase();
             name == "localhost"
                 || self.hosts.contains(&name)
                 || self.local_name.as_ref().is_some_and(|local| local.is(&name))
@@ -228,7 +229,7 @@ impl Edge {
     /// Whether the request is a preflight of a listed origin; an origin that may not ask is
     /// refused.
     fn check_origin(&self, request: &Request<'_>, path: &str) -> Result<bool, Problem> {
-        let origins: Vec<_> = fields(request, "origin").collect();
+        let origins: Vec<_> = request.values("origin").collect();
         let [origin] = origins[..] else {
             return if origins.is_empty() { Ok(false) } else { Err(origin_refused("doubled")) };
         };
@@ -268,7 +269,7 @@ impl Edge {
         // The page and a browser's WebSocket must not raise the browser's own password box.
         let is_ws = self.below_base(request.path()) == Some("/ws");
         let asks_itself = request.header("x-opencode-page") == Some("1")
-            || (is_ws && fields(request, "origin").next().is_some());
+            || (is_ws && request.values("origin").next().is_some());
         let challenge = if asks_itself {
             "Opencode realm=\"opencode\""
         } else {
@@ -279,7 +280,7 @@ impl Edge {
 
     /// Who asks; a named proxy's word for it counts, nobody else's.
     fn client(&self, request: &Request<'_>) -> Client {
-        let told = fields(request, "x-forwarded-for");
+        let told = request.values("x-forwarded-for");
         forwarded::client(request.peer().ip(), &self.proxies, told)
     }
 }
@@ -336,17 +337,16 @@ fn is_same_origin(origin: &str, host: Option<&str>) -> bool {
     plain(authority) == plain(host)
 }
 
-/// The name in an authority, without port, brackets and a root dot, lower case.
+/// The name in an authority, lower case.
 fn host_name(authority: &str) -> String {
-    let name = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => authority.rsplit_once(':').map_or(authority, |(name, _)| name),
-    };
-    name.trim_end_matches('.').to_lowercase()
+    bare_name(authority).to_lowercase()
 }
 
-fn fields<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterator<Item = &'r str> {
-    request.headers().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+/// The name in an authority as it stands there, without port, brackets and a root dot.
+fn bare_name(authority: &str) -> &str {
+    let bracketed = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let colon = memchr::memrchr(b':', authority.as_bytes()).unwrap_or(authority.len());
+    bracketed.map_or(&authority[..colon], |(address, _)| address).trim_end_matches('.')
 }
 
 fn health(request: &Request<'_>) -> Response {

@@ -28,8 +28,8 @@ pub(super) fn follow(
 /// address, which is still that of its first visit; an empty value is none, as in the HTML
 /// standard.
 fn after(request: &Request<'_>, params: &Params<'_>) -> Result<Option<EventId>, Problem> {
-    let fields = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("last-event-id"));
-    let fields: Vec<_> = fields.map(|(_, value)| value.trim().to_owned()).collect();
+    let fields = request.values("last-event-id");
+    let fields: Vec<_> = fields.map(|value| value.trim().to_owned()).collect();
     let (name, value) = match &fields[..] {
         [] => ("after", params.query("after").unwrap_or_default()),
         [one] => ("Last-Event-ID", one.clone()),

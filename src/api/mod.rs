@@ -24,6 +24,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use memchr::memchr;
+
 use crate::config::{self, Credentials};
 use crate::discovery::LocalName;
 use crate::error::{Code, Problem};
@@ -223,16 +225,12 @@ fn is_of_api(path: &str) -> bool {
 
 /// The parameter of a path that matches a pattern; empty for a pattern without one.
 fn matching<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
-    let mut found = "";
-    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (wanted.next(), given.next()) {
-            (None, None) => return Some(found),
-            (Some("{id}"), Some(segment)) => found = segment,
-            (Some(a), Some(b)) if a == b => {}
-            _ => return None,
-        }
-    }
+    let Some(brace) = memchr(b'{', pattern.as_bytes()) else {
+        return (pattern == path).then_some("");
+    };
+    let after = pattern[brace..].strip_prefix("{id}")?;
+    let found = path.strip_prefix(&pattern[..brace])?.strip_suffix(after)?;
+    (!found.contains('/')).then_some(found)
 }
 
 impl Params<'_> {
@@ -279,6 +277,9 @@ mod tests {
     fn a_path_matches_whole_segments() {
         assert_eq!(matching("/api/sessions/{id}", "/api/sessions/x"), Some("x"));
         assert_eq!(matching("/api/sessions/{id}/abort", "/api/sessions/x/abort"), Some("x"));
+        assert_eq!(matching("/api/sessions/{id}", "/api/sessions/"), Some(""));
+        assert_eq!(matching("/api/sessions/{id}/abort", "/api/sessions/abort"), None);
+        assert_eq!(matching("/api/sessions/{id}", "/api/sessions/x/y"), None);
         assert_eq!(matching("/api/status", "/api/status"), Some(""));
         for path in ["/api/status/", "/api", "/api/statusx", "//api/status", "/api/sessions/x/y"] {
             assert_eq!(matching("/api/status", path), None, "{path}");

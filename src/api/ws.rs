@@ -98,7 +98,6 @@ fn key<'r>(request: &'r Request<'_>) -> Result<&'r str, Problem> {
 
 /// Whether a word is among those of a list field.
 fn lists(request: &Request<'_>, name: &str, word: &str) -> bool {
-    let fields = request.headers().filter(|(field, _)| field.eq_ignore_ascii_case(name));
-    let mut words = fields.flat_map(|(_, value)| value.split(','));
+    let mut words = request.values(name).flat_map(|value| value.split(','));
     words.any(|found| found.trim().eq_ignore_ascii_case(word))
 }

@@ -4,8 +4,10 @@
 //! what is here is stricter than it, for two readers of one request must never see two requests
 //! (RFC 9112, sections 2.2, 3, 5 and 6; RFC 9110, sections 7.2 and 10.1.1).
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
+use memchr::memchr;
 use tiny_http::Method;
 
 use crate::error::{Code, Problem};
@@ -109,6 +111,15 @@ impl Head {
         self.fields.iter().map(|&(name, value)| (self.at(name), self.at(value)))
     }
 
+    /// The values of all fields of this name in the order they came.
+    pub fn values<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h str> {
+        // Most names differ in length already.
+        let is_it = move |span: Span| {
+            span.1 - span.0 == name.len() && self.at(span).eq_ignore_ascii_case(name)
+        };
+        self.fields.iter().filter(move |(field, _)| is_it(*field)).map(|(_, value)| self.at(*value))
+    }
+
     fn at(&self, Span(start, end): Span) -> &str {
         &self.text[start..end]
     }
@@ -135,7 +146,7 @@ impl Scan {
         if bytes.first().is_some_and(|&byte| !is_token(byte)) {
             return Err(bad("The connection does not begin with an HTTP request."));
         }
-        while let Some(offset) = bytes[self.seen..].iter().position(|&byte| byte == b'\n') {
+        while let Some(offset) = memchr(b'\n', &bytes[self.seen..]) {
             let feed = self.seen + offset;
             if feed == self.line || bytes[feed - 1] != b'\r' {
                 return Err(bad("A line of the request head ends without CR."));
@@ -183,7 +194,8 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Problem> {
     let mut spans = Vec::with_capacity(raw.headers.len());
     let (mut host, mut request_id) = (None, Field::Missing);
     for field in &*raw.headers {
-        let value = String::from_utf8_lossy(field.value);
+        let value = std::str::from_utf8(field.value)
+            .map_or_else(|_| String::from_utf8_lossy(field.value), Cow::Borrowed);
         rules.see(field.name, &value)?;
         let span = (push(field.name), push(&value));
         if field.name.eq_ignore_ascii_case("host") {
@@ -235,7 +247,7 @@ impl<'a> Target<'a> {
         if *method == Method::Connect {
             return Err(bad("CONNECT is not served: this server is no proxy."));
         }
-        if target.contains('#') {
+        if memchr(b'#', target.as_bytes()).is_some() {
             return Err(bad("The request target has a fragment."));
         }
         if target == "*" && *method == Method::Options {
@@ -252,8 +264,8 @@ impl<'a> Target<'a> {
             }
             (Some(authority), rest)
         };
-        let (path, query) = match rest.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let (path, query) = match memchr(b'?', rest.as_bytes()) {
+            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
             None => (rest, None),
         };
         Ok(Self { authority, path: if path.is_empty() { "/" } else { path }, query })
@@ -338,12 +350,15 @@ fn is_authority(text: &str) -> bool {
             }
             ("", port.strip_prefix(':').or(Some(port).filter(|port| port.is_empty())))
         }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
+        None => match memchr(b':', text.as_bytes()) {
+            Some(colon) => (&text[..colon], Some(&text[colon + 1..])),
             None => (text, Some("")),
         },
     };
-    let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
+    let name = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'$' | b'%' | b'&'..=b'.' | b';' | b'=' | b'_' | b'~')
+    };
     let digits = |port: &str| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
     host.bytes().all(name) && port.is_some_and(digits)
 }

@@ -57,14 +57,14 @@ impl Request<'_> {
     /// The value of a field that came exactly once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values =
-            self.headers().filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, v)| v);
+        let mut values = self.values(name);
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// All fields in the order they came. Bytes that are not UTF-8 are replaced.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.head.fields()
+    /// The values of all fields of this name in the order they came. Bytes that are not UTF-8 are
+    /// replaced.
+    pub fn values<'r>(&'r self, name: &str) -> impl Iterator<Item = &'r str> {
+        self.head.values(name)
     }
 
     /// The authority that was asked: that of an absolute-form target, else `Host`; they never

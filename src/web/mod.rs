@@ -81,8 +81,7 @@ pub fn answer(request: &Request<'_>, path: &str) -> Response {
     let gzip = takes_gzip(request);
     let form = if gzip { "" } else { "-plain" };
     let tag = format!("\"{}{form}\"", TAGS.get(name).map_or("", String::as_str));
-    let known = request.headers().filter(|(field, _)| field.eq_ignore_ascii_case("if-none-match"));
-    let is_known = known.into_iter().any(|(_, value)| lists(value, &tag));
+    let is_known = request.values("if-none-match").any(|value| lists(value, &tag));
     let response = dressed(Response::new(if is_known { 304 } else { 200 }))
         .header("ETag", tag)
         .header("Content-Type", media_type(name));

@@ -52,10 +52,7 @@ impl<B: AsRef<[u8]> + Clone + Into<Cow<'static, [u8]>>> Packed<B> {
 
 /// Whether a client takes gzip (RFC 9110, section 12.5.3).
 pub(crate) fn takes_gzip(request: &Request<'_>) -> bool {
-    request
-        .headers()
-        .filter(|(field, _)| field.eq_ignore_ascii_case("accept-encoding"))
-        .any(|(_, value)| lists_gzip(value))
+    request.values("accept-encoding").any(lists_gzip)
 }
 
 fn lists_gzip(value: &str) -> bool {
