@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::api::{Api, Params};
+use crate::api::{Api, Facts, Params};
 use crate::error::Problem;
 use crate::http::{Answer, Request, Response};
 use crate::meter::{Exposition, process};
+use crate::session::Setup;
+use crate::text::decimal;
 
 /// Paths that one answer of `/api/files` holds where the client names no limit, and at most.
 const FILES: (usize, usize) = (20, 200);
@@ -36,59 +38,22 @@ pub(super) fn root(
     ok(&about)
 }
 
-pub(super) fn status(
-    api: &Api,
-    _request: &mut Request<'_>,
-    _params: &Params<'_>,
-) -> Result<Answer, Problem> {
-    let (sessions, active_turns) = api.sessions.counts();
-    let engine = &api.setup.engine;
-    let server = &api.facts.server;
-    ok(&Report {
-        status: "ok",
-        version: env!("CARGO_PKG_VERSION"),
-        api_version: 1,
-        uptime_seconds: api.started.elapsed().as_secs(),
-        directory: engine.root().to_string_lossy(),
-        server: ServerReport {
-            hostname: &server.hostname,
-            port: server.port,
-            mdns: server.mdns,
-            mdns_domain: api.facts.local_name.as_ref().map_or_else(
-                || Cow::Borrowed(server.mdns_domain.as_str()),
-                |name| Cow::Owned(name.get()),
-            ),
-            cors: &server.cors,
-        },
-        auth: api.facts.credentials.is_some(),
-        store: api.sessions.store_kind(),
-        default_model: engine.default_model(None).into_owned(),
-        default_agent: engine.default_agent(),
-        sessions,
-        active_turns,
-        waiting: api.sessions.waiting(),
-        connections: api.facts.traffic.get(),
-    })
-}
+/// How `/api/status` begins, up to its first number.
+const BEGIN: &str = concat!(
+    "{\"status\":\"ok\",\"version\":\"",
+    env!("CARGO_PKG_VERSION"),
+    "\",\"apiVersion\":1,\"uptimeSeconds\":"
+);
 
-/// What `/api/status` tells. It is asked often, so it is printed without a tree in between.
+/// What it tells that never changes. It is asked often, so this is printed once.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
-    status: &'a str,
-    version: &'a str,
-    api_version: u32,
-    uptime_seconds: u64,
-    directory: Cow<'a, str>,
+    directory: &'a str,
     server: ServerReport<'a>,
     auth: bool,
     store: &'a str,
-    default_model: String,
     default_agent: &'a str,
-    sessions: usize,
-    active_turns: usize,
-    waiting: usize,
-    connections: usize,
 }
 
 #[derive(Serialize)]
@@ -97,8 +62,75 @@ struct ServerReport<'a> {
     hostname: &'a str,
     port: u16,
     mdns: bool,
-    mdns_domain: Cow<'a, str>,
+    mdns_domain: &'a str,
     cors: &'a [String],
+}
+
+/// The members of the report as they are printed, and the name among them: another machine may turn
+/// out to have that.
+pub(super) struct Status {
+    name: String,
+    members: String,
+}
+
+impl Status {
+    pub(super) fn new(facts: &Facts, setup: &Setup, store: &str) -> Self {
+        let (server, name) = (&facts.server, name(facts).into_owned());
+        let printed = serde_json::to_string(&Report {
+            directory: &setup.engine.root().to_string_lossy(),
+            server: ServerReport {
+                hostname: &server.hostname,
+                port: server.port,
+                mdns: server.mdns,
+                mdns_domain: &name,
+                cors: &server.cors,
+            },
+            auth: facts.credentials.is_some(),
+            store,
+            default_agent: setup.engine.default_agent(),
+        });
+        let printed = printed.unwrap_or_default();
+        let members = printed.strip_prefix('{').and_then(|members| members.strip_suffix('}'));
+        Self { name, members: members.unwrap_or_default().to_owned() }
+    }
+}
+
+/// The name that the server has on the local network, or would have.
+fn name(facts: &Facts) -> Cow<'_, str> {
+    let own = facts.local_name.as_ref().map(|name| Cow::Owned(name.get()));
+    own.unwrap_or(Cow::Borrowed(&facts.server.mdns_domain))
+}
+
+pub(super) fn status(
+    api: &Api,
+    _request: &mut Request<'_>,
+    _params: &Params<'_>,
+) -> Result<Answer, Problem> {
+    let mut body = Vec::with_capacity(512);
+    let mut put = |part: &str, value: &str| {
+        body.extend_from_slice(part.as_bytes());
+        body.extend_from_slice(value.as_bytes());
+    };
+    put(BEGIN, decimal(api.started.elapsed().as_secs(), &mut [0; 20]));
+    if name(&api.facts) == api.status.name {
+        put(",", &api.status.members);
+    } else {
+        put(",", &Status::new(&api.facts, &api.setup, api.sessions.store_kind()).members);
+    }
+    let (sessions, active_turns) = api.sessions.counts();
+    for (name, count) in [
+        (",\"sessions\":", sessions),
+        (",\"activeTurns\":", active_turns),
+        (",\"waiting\":", api.sessions.waiting()),
+        (",\"connections\":", api.facts.traffic.get()),
+    ] {
+        put(name, decimal(count as u64, &mut [0; 20]));
+    }
+    body.extend_from_slice(b",\"defaultModel\":");
+    // A text can always be printed.
+    let _ = serde_json::to_writer(&mut body, &*api.setup.engine.default_model(None));
+    body.push(b'}');
+    Ok(Answer::Full(Response::new(200).header("Content-Type", "application/json").body(body)))
 }
 
 pub(super) fn models(

@@ -47,6 +47,7 @@ pub struct Api {
     edge: Edge,
     facts: Facts,
     description: openapi::Description,
+    status: info::Status,
     started: Instant,
 }
 
@@ -130,17 +131,20 @@ impl Api {
     pub fn new(sessions: Arc<Sessions>, facts: Facts) -> Self {
         let edge = Edge::new(&facts, Failures::default());
         let setup = sessions.setup();
+        let status = info::Status::new(&facts, &setup, sessions.store_kind());
         let description = openapi::Description::default();
-        Self { sessions, setup, edge, facts, description, started: Instant::now() }
+        Self { sessions, setup, edge, facts, description, status, started: Instant::now() }
     }
 
     /// The same server by other settings. What it knows of clients it goes on knowing.
     #[must_use]
     pub fn changed(&self, server: config::Server, credentials: Option<Credentials>) -> Self {
         let facts = Facts { server, credentials, ..self.facts.clone() };
+        let setup = self.sessions.setup();
         Self {
             sessions: Arc::clone(&self.sessions),
-            setup: self.sessions.setup(),
+            status: info::Status::new(&facts, &setup, self.sessions.store_kind()),
+            setup,
             edge: Edge::new(&facts, self.edge.failures()),
             facts,
             description: openapi::Description::default(),
