@@ -234,7 +234,7 @@ fn matching<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
     };
     let after = pattern[brace..].strip_prefix("{id}")?;
     let found = path.strip_prefix(&pattern[..brace])?.strip_suffix(after)?;
-    (!found.contains('/')).then_some(found)
+    memchr(b'/', found.as_bytes()).is_none().then_some(found)
 }
 
 impl Params<'_> {

@@ -3,7 +3,6 @@
 //! Whatever makes the place of the next request uncertain is answered and ends the connection;
 //! nothing behind it is served (RFC 9112, sections 6.3, 9.3 and 9.6).
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +22,6 @@ use super::server::{Seat, canonical};
 use super::{Answer, Serve, WriteEvents};
 use crate::context::{self, RequestId};
 use crate::error::{Code, Problem};
-use crate::text::decimal;
 
 /// An output buffer larger than this is given back.
 const KEPT: usize = 8 * 1024;
@@ -62,7 +60,7 @@ impl Connection {
     pub(super) fn new(seat: Seat) -> Self {
         let input = Input::new(seat.link.clone());
         let local = input.stream().local_addr().map_or(seat.peer, canonical);
-        let peer = seat.peer.ip().to_string();
+        let peer = format!("{}", seat.peer.ip());
         Self { seat, input, output: Vec::new(), local, peer }
     }
 
@@ -338,7 +336,6 @@ impl Connection {
         let path = shown(path);
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let peer = &*self.peer;
-        let (status_text, ms_text) = (&mut [0; 20], &mut [0; 20]);
         // What the message says is there for programs too.
         log::info!(
             target: "request",
@@ -348,11 +345,7 @@ impl Connection {
             ms,
             bytes,
             peer;
-            "{method} {} {} {} ms {} bytes {peer}",
-            unquoted(path),
-            decimal(status.into(), status_text),
-            decimal(ms, ms_text),
-            decimal(bytes, &mut [0; 20]),
+            "{method} {path} {status} {ms} ms {bytes} bytes {peer}"
         );
     }
 }
@@ -364,14 +357,4 @@ fn shown(path: &str) -> &str {
         end -= 1;
     }
     &path[..end]
-}
-
-/// The path with all that is not plain spelled out.
-fn unquoted(path: &str) -> Cow<'_, str> {
-    let is_plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\'' | b'\\');
-    if path.bytes().all(is_plain) {
-        Cow::Borrowed(path)
-    } else {
-        Cow::Owned(path.escape_debug().to_string())
-    }
 }

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::io::{self, Write};
+use std::io;
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -174,7 +174,9 @@ impl Response {
         }
         let upgrade = self.header_value("Upgrade").filter(|value| is_printable(value));
         if let Some(protocol) = upgrade {
-            write!(buffer, "Upgrade: {protocol}\r\n")?;
+            for part in ["Upgrade: ", protocol, "\r\n"] {
+                buffer.extend_from_slice(part.as_bytes());
+            }
         }
         buffer.extend_from_slice(match (close, upgrade) {
             (true, Some(_)) => b"Connection: close, upgrade\r\n\r\n",

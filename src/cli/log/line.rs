@@ -15,14 +15,15 @@ use crate::text::{breaks_lines, decimal, escaped};
 /// For people: time, level, room, message, and what it is about.
 pub(super) fn text(line: &mut String, record: &Record<'_>) {
     push_time(line, now_ms());
-    push(line, [" ", level(record.level()), " ", place(record.target()), " "]);
+    push(line, &[" ", level(record.level()), " ", place(record.target()), " "]);
     let start = line.len();
     // Writing to a string cannot fail, here and below.
     let _ = line.write_fmt(*record.args());
     if let Cow::Owned(message) = escaped(&line[start..]) {
-        line.replace_range(start.., &message);
+        line.truncate(start);
+        line.push_str(&message);
     }
-    about(|name, value| push(line, [" ", name, "=", value]));
+    about(|name, value| push(line, &[" ", name, "=", value]));
     line.push('\n');
 }
 
@@ -31,17 +32,17 @@ pub(super) fn json(line: &mut String, record: &Record<'_>) {
     line.push_str("{\"time\":\"");
     push_time(line, now_ms());
     let (level, room) = (level(record.level()), place(record.target()));
-    push(line, ["\",\"level\":\"", level, "\",\"room\":\"", room, "\",\"message\":\""]);
+    push(line, &["\",\"level\":\"", level, "\",\"room\":\"", room, "\",\"message\":\""]);
     let _ = Quoting(line).write_fmt(*record.args());
     line.push('"');
     // It fails only where the visitor does.
     let _ = record.key_values().visit(&mut Members(line));
-    about(|name, value| push(line, [",\"", name, "\":\"", value, "\""]));
+    about(|name, value| push(line, &[",\"", name, "\":\"", value, "\""]));
     line.push_str("}\n");
 }
 
 /// Each request has its line, and what `write!` does for one costs more than all of it.
-fn push<const COUNT: usize>(line: &mut String, parts: [&str; COUNT]) {
+fn push(line: &mut String, parts: &[&str]) {
     for part in parts {
         line.push_str(part);
     }
@@ -86,7 +87,7 @@ fn push_time(text: &mut String, ms: u64) {
             rfc3339(*second * 1000).trim_end_matches(".000Z").clone_into(printed);
         }
         // Their three digits, behind a one.
-        push(text, [printed.as_str(), ".", &decimal(1000 + ms % 1000, &mut [0; 20])[1..], "Z"]);
+        push(text, &[printed.as_str(), ".", &decimal(1000 + ms % 1000, &mut [0; 20])[1..], "Z"]);
     });
 }
 
@@ -118,7 +119,7 @@ struct Members<'a>(&'a mut String);
 
 impl<'kvs> VisitSource<'kvs> for Members<'_> {
     fn visit_pair(&mut self, key: kv::Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
-        push(self.0, [",\"", key.as_str(), "\":"]);
+        push(self.0, &[",\"", key.as_str(), "\":"]);
         value.visit(self)
     }
 }
