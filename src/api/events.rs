@@ -28,11 +28,10 @@ pub(super) fn follow(
 /// address, which is still that of its first visit; an empty value is none, as in the HTML
 /// standard.
 fn after(request: &Request<'_>, params: &Params<'_>) -> Result<Option<EventId>, Problem> {
-    let fields = request.values("last-event-id");
-    let fields: Vec<_> = fields.map(|value| value.trim().to_owned()).collect();
+    let fields: Vec<_> = request.values("last-event-id").collect();
     let (name, value) = match &fields[..] {
         [] => ("after", params.query("after").unwrap_or_default()),
-        [one] => ("Last-Event-ID", one.clone()),
+        [one] => ("Last-Event-ID", one.trim().to_owned()),
         _ => ("Last-Event-ID", fields.join(", ")),
     };
     if value.is_empty() {

@@ -1,11 +1,10 @@
 //! The endpoints that tell what is there: status, models, providers, agents, files.
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 use serde_json::json;
 
 use crate::api::{Api, Facts, Params};
+use crate::discovery::LocalName;
 use crate::error::Problem;
 use crate::http::{Answer, Request, Response};
 use crate::meter::{Exposition, process};
@@ -75,7 +74,9 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn new(facts: &Facts, setup: &Setup, store: &str) -> Self {
-        let (server, name) = (&facts.server, name(facts).into_owned());
+        let server = &facts.server;
+        let own = facts.local_name.as_ref().map(LocalName::get);
+        let name = own.unwrap_or_else(|| server.mdns_domain.clone());
         let printed = serde_json::to_string(&Report {
             directory: &setup.engine.root().to_string_lossy(),
             server: ServerReport {
@@ -95,12 +96,6 @@ impl Status {
     }
 }
 
-/// The name that the server has on the local network, or would have.
-fn name(facts: &Facts) -> Cow<'_, str> {
-    let own = facts.local_name.as_ref().map(|name| Cow::Owned(name.get()));
-    own.unwrap_or(Cow::Borrowed(&facts.server.mdns_domain))
-}
-
 pub(super) fn status(
     api: &Api,
     _request: &mut Request<'_>,
@@ -112,10 +107,10 @@ pub(super) fn status(
         body.extend_from_slice(value.as_bytes());
     };
     put(BEGIN, decimal(api.started.elapsed().as_secs(), &mut [0; 20]));
-    if name(&api.facts) == api.status.name {
-        put(",", &api.status.members);
-    } else {
+    if api.facts.local_name.as_ref().is_some_and(|own| own.get() != api.status.name) {
         put(",", &Status::new(&api.facts, &api.setup, api.sessions.store_kind()).members);
+    } else {
+        put(",", &api.status.members);
     }
     let (sessions, active_turns) = api.sessions.counts();
     for (name, count) in [
