@@ -102,9 +102,9 @@ fn answer(
     body: Vec<u8>,
 ) -> Answer {
     let number = shared.requests.fetch_add(1, Ordering::Relaxed);
-    let id = HeaderValue::try_from(format!("axum0000-{number}"));
-    let id = id.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    log(path, began, body.len(), peer);
+    let id = format!("axum0000-{number}");
+    log(path, began, body.len(), peer, &id);
+    let id = HeaderValue::try_from(id).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     let head = [
         (SERVER, HeaderValue::from_static("opencode")),
         (CONTENT_TYPE, HeaderValue::from_static(media)),
@@ -113,7 +113,7 @@ fn answer(
     Ok((head, body).into_response())
 }
 
-fn log(path: &str, began: Instant, bytes: usize, peer: SocketAddr) {
+fn log(path: &str, began: Instant, bytes: usize, peer: SocketAddr, id: &str) {
     thread_local! {
         static LINE: RefCell<String> = const { RefCell::new(String::new()) };
     }
@@ -121,7 +121,8 @@ fn log(path: &str, began: Instant, bytes: usize, peer: SocketAddr) {
         line.clear();
         push_time(line);
         let (took, address) = (began.elapsed().as_millis(), peer.ip());
-        let _ = writeln!(line, " info GET {path} 200 {took} ms {bytes} bytes {address}");
+        let _ = write!(line, " info request GET {path} 200 {took} ms {bytes} bytes {address}");
+        let _ = writeln!(line, " requestId={id}");
         let _ = io::stderr().write_all(line.as_bytes());
     });
 }
