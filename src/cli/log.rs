@@ -3,7 +3,7 @@
 
 mod line;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -87,18 +87,19 @@ impl Log for Stderr {
             return;
         }
         thread_local! {
-            static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+            static LINE: Cell<String> = const { Cell::new(String::new()) };
         }
-        LINE.with_borrow_mut(|text| {
-            text.clear();
-            if is_json() {
-                line::json(text, record);
-            } else {
-                line::text(text, record);
-            }
-            write(text.as_bytes());
-            text.shrink_to(KEPT);
-        });
+        // Taken, not borrowed: a value that panics as it is printed is a record as well.
+        let mut text = LINE.try_with(Cell::take).unwrap_or_default();
+        text.clear();
+        if is_json() {
+            line::json(&mut text, record);
+        } else {
+            line::text(&mut text, record);
+        }
+        write(text.as_bytes());
+        text.shrink_to(KEPT);
+        let _ = LINE.try_with(|line| line.set(text));
     }
 
     fn flush(&self) {}

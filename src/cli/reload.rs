@@ -5,6 +5,7 @@
 //! it began with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,8 +26,17 @@ pub(super) struct Reloads<'a> {
     /// What holds now; where a restart is needed, what held at the start.
     pub(super) config: Config,
     pub(super) credentials: Option<Credentials>,
+    /// The address it listens on, and whether it serves other machines without a password.
+    pub(super) open: Open,
     pub(super) sessions: Arc<Sessions>,
     pub(super) api: Arc<Live>,
+}
+
+/// How far a server without a password is open.
+#[derive(Clone, Copy)]
+pub(super) struct Open {
+    pub(super) address: IpAddr,
+    pub(super) insecure: bool,
 }
 
 /// The keys of `server` that are read once, when it starts.
@@ -115,14 +125,32 @@ impl Reloads<'_> {
                 log::info!("user or password are others: who had signed in has to do so again");
             }
             (None, _) => log::info!("a password is set: every request needs it from now on"),
-            (Some(_), None) => {
-                log::warn!("NO PASSWORD IS SET any more: only this machine is served");
-            }
+            (Some(_), None) => log::warn!("no password is set any more"),
+        }
+        for warning in self.open.warnings(new) {
+            log::warn!("{warning}");
         }
         if mdns && self.credentials.is_some() != new.is_some() {
             log::warn!("what mDNS tells of the password stays as it was until a restart");
         }
         true
+    }
+}
+
+impl Open {
+    /// What is to be said of a password, or of none.
+    pub(super) fn warnings(self, credentials: Option<&Credentials>) -> Vec<String> {
+        let Some(credentials) = credentials else {
+            let text = if self.insecure {
+                "NO PASSWORD IS SET and --insecure is: everybody on the network can run commands \
+                 as this user"
+            } else {
+                "NO PASSWORD IS SET: clients on other machines get 403 until \
+                 OPENCODE_SERVER_PASSWORD is set"
+            };
+            return if self.address.is_loopback() { Vec::new() } else { vec![text.to_owned()] };
+        };
+        credentials.warning().into_iter().collect()
     }
 }
 

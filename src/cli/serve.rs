@@ -12,7 +12,7 @@ use crate::api::{Api, Facts, Live};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::notify::{State, notify};
-use crate::cli::reload::{self, Reloads};
+use crate::cli::reload::{self, Open, Reloads};
 use crate::cli::{browser, project};
 use crate::config::{self, Config, Env, Limits, ServerFlags};
 use crate::discovery::{self, Announcer, LocalName, Service};
@@ -88,7 +88,8 @@ fn run(typed: &Typed, env: &Env, page: Page, flags: ServerFlags) -> Result<Exit,
     let server = bind(&config)?;
     let address = server.address();
     config.server.port = address.port();
-    warn(&config, address.ip(), credentials.as_ref(), insecure, &directory);
+    let open = Open { address: address.ip(), insecure };
+    warn(&config, open, credentials.as_ref(), &directory);
     let local_name = config.server.mdns.then(|| LocalName::wanted(&config.server.mdns_domain));
     let has_password = credentials.is_some();
     let facts = Facts {
@@ -133,6 +134,7 @@ fn run(typed: &Typed, env: &Env, page: Page, flags: ServerFlags) -> Result<Exit,
         flags,
         config,
         credentials,
+        open,
         sessions: Arc::clone(&sessions),
         api,
     };
@@ -270,27 +272,15 @@ fn discoverable(
 
 fn warn(
     config: &Config,
-    bound: IpAddr,
+    open: Open,
     credentials: Option<&config::Credentials>,
-    insecure: bool,
     root: &std::path::Path,
 ) {
     for (level, text) in reload::told(config, credentials.is_some()) {
         log::log!(level, "{text}");
     }
-    if let Some(warning) = credentials.and_then(config::Credentials::warning) {
+    for warning in open.warnings(credentials) {
         log::warn!("{warning}");
-    }
-    if credentials.is_none() && !bound.is_loopback() {
-        if insecure {
-            log::warn!(
-                "NO PASSWORD IS SET and --insecure is: everybody on the network can run commands as this user"
-            );
-        } else {
-            log::warn!(
-                "NO PASSWORD IS SET: clients on other machines get 403 until OPENCODE_SERVER_PASSWORD is set"
-            );
-        }
     }
     if root == std::path::Path::new("/") {
         log::warn!("the project directory is /: name one with --dir");

@@ -350,9 +350,10 @@ impl Connection {
     }
 }
 
-/// As much of a path as a line of the log shows.
+/// As much of a path as a line of the log shows. As JSON it stands there twice, and marks may be
+/// escaped: the line still is one that a pipe takes whole.
 fn shown(path: &str) -> &str {
-    let mut end = path.len().min(1024);
+    let mut end = path.len().min(512);
     while !path.is_char_boundary(end) {
         end -= 1;
     }

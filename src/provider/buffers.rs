@@ -17,6 +17,9 @@ pub(super) const OUTPUT: usize = 2000;
 const SENT: usize = 16 * 1024;
 /// Bytes that are read at a time.
 const READ: usize = 4000;
+/// Bytes that may have come without being of use. A head may be a little shorter; a line between
+/// the chunks of a body is so short that nobody waits for the end of one that is longer.
+const UNREAD: usize = 68 * 1024;
 
 /// A connection with TLS, and buffers over those that it keeps.
 #[derive(Debug)]
@@ -50,6 +53,11 @@ impl Held {
         self.output = Vec::new();
         // Without the bytes that were read, and their room.
         self.input = self.input.split_off(std::mem::take(&mut self.read));
+    }
+
+    /// Whether so much has come that nothing more is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.input.len() - self.read > UNREAD
     }
 
     /// What was written, to be sent.
@@ -90,6 +98,9 @@ impl Transport for Buffered {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.buffers.rest();
+        if self.buffers.is_full() {
+            return Ok(false);
+        }
         let beneath = &mut self.beneath;
         let progress = self.waits.wait(|| beneath.maybe_await_input(timeout))?;
         let came = self.beneath.buffers().input();

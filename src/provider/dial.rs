@@ -217,7 +217,8 @@ impl Idle {
     /// The connection, if it is there and can be used.
     pub(super) fn take(&self) -> Option<Box<dyn Transport>> {
         let (since, mut line) = lock(&self.0).take()?;
-        (since.elapsed() < IDLE && line.is_open()).then_some(line)
+        let is_sound = since.elapsed() < IDLE && line.buffers().input().is_empty();
+        (is_sound && line.is_open()).then_some(line)
     }
 }
 

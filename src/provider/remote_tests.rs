@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::endpoint::{Endpoint, Secret};
 use super::remote::Remote;
+use super::retry::Policy;
 use super::testing::{
     Act, BlackHole, answer, chunked, endpoint, head, message, quick, server, stream, text,
 };
@@ -386,14 +387,13 @@ fn a_turn_asks_more_than_once() {
     assert_eq!(thread.join().unwrap().len(), 2);
 }
 
-#[test]
-fn an_endless_event_is_refused() {
+/// What is said of an answer that begins so and goes on with 64 MB of the same byte.
+fn endless(start: &'static str) -> Problem {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}/v1", listener.local_addr().unwrap());
     let thread = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let _ = stream.read(&mut [0; 4096]);
-        let start = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: ";
         let mut sent = std::io::Write::write_all(&mut stream, start.as_bytes());
         let block = [b'x'; 8192];
         for _ in 0..8000 {
@@ -404,8 +404,24 @@ fn an_endless_event_is_refused() {
         }
         false
     });
-    let endpoint = Endpoint { policy: quick(), ..at(&base) };
-    let (_, problem) = pull(endpoint, &Cancel::new());
-    assert!(problem.unwrap().detail.contains("4 MiB"));
+    let policy = Policy { retries: 0, ..quick() };
+    let (_, problem) = pull(Endpoint { policy, ..at(&base) }, &Cancel::new());
     assert!(thread.join().unwrap(), "the server was let go on");
+    problem.unwrap()
+}
+
+#[test]
+fn an_endless_event_is_refused() {
+    let problem = endless("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: ");
+    assert!(problem.detail.contains("4 MiB"), "{problem:?}");
+}
+
+#[test]
+fn an_endless_line_between_chunks_is_no_answer() {
+    for start in ["", "5\r\nhello\r\n", "0\r\nx: "] {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let start: &'static str = format!("{head}{start}").leak();
+        let problem = endless(start);
+        assert!(problem.detail.contains("ended before it was complete"), "{problem:?}");
+    }
 }

@@ -78,6 +78,7 @@ impl Transport for Socket {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let timeout = timeout.for_write();
+        in_time(&timeout)?;
         let patience = timeout.not_zero().map(|time| *time);
         if self.patience != patience {
             self.stream.set_write_timeout(patience)?;
@@ -95,8 +96,12 @@ impl Transport for Socket {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         let timeout = timeout.for_read();
+        in_time(&timeout)?;
         let time = timeout.not_zero().map(|time| *time);
         self.buffers.rest();
+        if self.buffers.is_full() {
+            return Ok(false);
+        }
         let (stream, buffers, waits) = (&*self.stream, &mut self.buffers, &mut self.waits);
         let begun = Instant::now();
         loop {
@@ -117,6 +122,12 @@ impl Transport for Socket {
         let looked = recv(&*self.stream, &mut [0; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK);
         matches!(looked, Err(Errno::AGAIN))
     }
+}
+
+/// Refuses what begins after its time: `not_zero` would give it a second more.
+fn in_time(timeout: &NextTimeout) -> Result<(), Error> {
+    let is_over = !timeout.after.is_not_happening() && timeout.after.is_zero();
+    if is_over { Err(Error::Timeout(timeout.reason)) } else { Ok(()) }
 }
 
 /// Waits until a read will not block, at most for `time`; `false` once that is over.

@@ -91,7 +91,8 @@ pub fn answer(request: &Request<'_>, path: &str) -> Response {
 /// Sends to where the page's relative addresses work: behind a slash.
 #[must_use]
 pub fn to_slash(base_path: &str, query: Option<&str>) -> Response {
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let plain = query.filter(|query| query.bytes().all(|byte| byte.is_ascii_graphic()));
+    let query = plain.map(|query| format!("?{query}")).unwrap_or_default();
     let place = format!("{base_path}/{query}");
     text(307, "the page is behind a slash\n").header("Location", place)
 }

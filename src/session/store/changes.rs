@@ -10,10 +10,17 @@ use std::sync::Arc;
 use super::{Follower, Store};
 use crate::event::{Body, Event, Keep};
 use crate::os::Waker;
-use crate::session::hub::Queue;
+use crate::session::hub::{Hub, Queue};
 
 /// Stands for all sessions where a session is named.
 pub const ALL_SESSIONS: &str = "*";
+
+/// What others leave to the one who tells of a session.
+#[derive(Debug, Default)]
+pub(super) struct Word {
+    is_changed: bool,
+    is_deleted: bool,
+}
 
 impl Store {
     /// Follows what changes in any session: `session_changed` and `session_deleted`.
@@ -44,34 +51,48 @@ impl Store {
     /// told once, without a lock held over storage.
     pub fn tell_changed(&self, session: &str) {
         match self.shared.lock().telling.entry(session.to_owned()) {
-            Entry::Occupied(mut looks_again) => {
-                looks_again.insert(true);
+            Entry::Occupied(mut word) => {
+                word.get_mut().is_changed = true;
                 return;
             }
-            Entry::Vacant(place) => place.insert(false),
+            Entry::Vacant(place) => place.insert(Word::default()),
         };
         let mut told = None;
         loop {
-            let own = self.shared.lock().hubs.get(session).cloned();
-            let hubs = [own.as_ref(), Some(&self.shared.changes)].into_iter().flatten();
-            let hubs: Vec<_> = hubs.filter(|hub| hub.announces()).collect();
-            let now = if hubs.is_empty() { None } else { self.state_of(session) };
+            let is_wanted = self.shared.changes.announces()
+                || self.own(session).is_some_and(|own| own.announces());
+            let now = if is_wanted { self.state_of(session) } else { None };
             if let Some(body) = now.clone().filter(|_| now != told) {
                 let event = passing(body);
-                for hub in hubs {
-                    hub.announce(&event);
+                // Who began to follow meanwhile may have looked before the change.
+                if let Some(own) = self.own(session) {
+                    own.announce(&event);
                 }
+                self.shared.changes.announce(&event);
             }
             told = now;
-            let telling = &mut self.shared.lock().telling;
-            match telling.get_mut(session) {
-                Some(looks_again) if *looks_again => *looks_again = false,
-                _ => {
-                    telling.remove(session);
-                    return;
-                }
+            let Some(last) = self.last_word(session) else { continue };
+            if last.is_deleted {
+                self.announce_deleted(session);
             }
+            return;
         }
+    }
+
+    /// Ends the telling of a session, unless it has changed again and is still there.
+    fn last_word(&self, session: &str) -> Option<Word> {
+        let telling = &mut self.shared.lock().telling;
+        match telling.get_mut(session) {
+            Some(Word { is_deleted: false, is_changed }) if *is_changed => {
+                *is_changed = false;
+                None
+            }
+            _ => Some(telling.remove(session).unwrap_or_default()),
+        }
+    }
+
+    fn own(&self, session: &str) -> Option<Arc<Hub>> {
+        self.shared.lock().hubs.get(session).cloned()
     }
 
     /// Remembers whether a tool of the session waits for a person, and tells it.
@@ -93,7 +114,16 @@ impl Store {
         self.shared.lock().waiting.contains(session)
     }
 
+    /// Tells that a session is gone, behind the last word of who tells of it right now.
     pub(super) fn tell_deleted(&self, session: &str) {
+        if let Some(word) = self.shared.lock().telling.get_mut(session) {
+            word.is_deleted = true;
+            return;
+        }
+        self.announce_deleted(session);
+    }
+
+    fn announce_deleted(&self, session: &str) {
         let body = Body::SessionDeleted { session_id: session.to_owned() };
         self.shared.changes.announce(&passing(body));
     }

@@ -34,6 +34,7 @@ use crossbeam_channel::{Sender, bounded};
 use crate::event::{Body, EventId};
 use crate::session::hub::Hub;
 use backend::{Backend, Events, Turns};
+use changes::Word;
 use files::Files;
 use lease::Active;
 use memory::Memory;
@@ -73,8 +74,8 @@ struct InUse {
     ending: HashSet<String>,
     /// Sessions in which a tool waits for a person.
     waiting: HashSet<String>,
-    /// Sessions of which somebody tells right now how they stand, and whether to look again.
-    telling: HashMap<String, bool>,
+    /// Sessions of which somebody tells right now how they stand, and what else is to be told.
+    telling: HashMap<String, Word>,
     hubs: HashMap<String, Arc<Hub>>,
 }
 
@@ -321,7 +322,7 @@ impl Store {
             in_use.ending.insert(active.session.clone());
         }
         active.hub.publish(&events);
-        // Before the next turn can begin and say otherwise.
+        // Told, or left to who tells, before the next turn can begin.
         self.tell_changed(&active.session);
         match (writer, &stored) {
             (Some(writer), Ok(())) => writer.release(),
