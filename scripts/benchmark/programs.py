@@ -85,7 +85,7 @@ def build():
 
 
 def build_axum():
-    """Builds the server on axum for the same target, with the same profile."""
+    """Builds the server on axum for the same target, and for speed."""
     return cargo_build(AXUM, target_directory() / "bench" / "axum") / "status-server"
 
 

@@ -256,7 +256,7 @@ Each server runs with its log in a file, in an empty git repository and a home o
 provider that is the mock. `opencode` stands for either program, `PORT` and `PID` for those of its server.
 
 - **Built and installed** by `cargo build --release --locked --target x86_64-unknown-linux-musl`, in the tree for this
-  program and in `scripts/benchmark/axum` with the same profile for the server on axum, and by
+  program (for size, decision 0003), in `scripts/benchmark/axum` for speed (`opt-level = 3`), and by
   `npm install opencode-ai@1.18.33`. OpenCode has `OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_DISABLE_MODELS_FETCH=1`.
 - **Binary**: `stat --format %s`; static is one that names no interpreter (`readelf --program-headers`). Megabytes are
   millions of bytes here, and 2^20 bytes for memory.
