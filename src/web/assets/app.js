@@ -342,6 +342,12 @@ async function linkChanged(state) {
 	}
 }
 
+// What was missed may still be on its way.
+function tellBack(was, restarted, looks) {
+	if (looks > 0 && sessions.isBehind(was.id)) return setTimeout(tellBack, 100, was, restarted, looks - 1);
+	return status.back({ restarted, words: was.words === null ? 0 : sessions.wordsIn(was.id) - was.words });
+}
+
 async function online() {
 	const { status: server, restarted } = link;
 	const { directory, defaultModel: model, version, auth } = server;
@@ -351,9 +357,7 @@ async function online() {
 	const was = read;
 	read = null;
 	await sessions.comeBack();
-	if (was && was.id === sessions.current) {
-		setTimeout(() => status.back({ restarted, words: was.words === null ? 0 : sessions.wordsIn(was.id) - was.words }), 300);
-	}
+	if (was && was.id === sessions.current) setTimeout(tellBack, 300, was, restarted, 50);
 	[agents] = await Promise.all([get('api/agents'), loadModels()]);
 	const readme = await get('api/files?query=readme&limit=1').then(files => files[0], () => null);
 	info = { directory, model, version, offline: model.startsWith('offline/'), readme };

@@ -50,6 +50,8 @@ export class Link {
 	#pong = 0;
 	#delay = SOON_MS;
 	#lostAt = 0;
+	// How long the server had run when it told so last, less that moment, in seconds.
+	#up = -Infinity;
 	#followed = new Map();
 
 	constructor({ onstate, onevent, place }) {
@@ -86,9 +88,11 @@ export class Link {
 		if (this.#socket || this.trying) return;
 		this.trying = true;
 		try {
+			const asked = Date.now();
 			const status = await get('api/status', { signal: AbortSignal.timeout(PONG_MS) });
-			const away = this.#lostAt ? Date.now() - this.#lostAt : 0;
-			this.restarted = away > 0 && status.uptimeSeconds * 1000 < away;
+			// It is told in whole seconds, and told late.
+			this.restarted = this.#lostAt > 0 && status.uptimeSeconds + 1 < this.#up + asked / 1000;
+			this.#up = status.uptimeSeconds - Date.now() / 1000;
 			this.status = status;
 			this.#open();
 		} catch (error) {

@@ -302,6 +302,11 @@ export class Sessions {
 		this.#tell('list');
 	}
 
+	// Whether the end of its turn is known and was not heard yet.
+	isBehind(id) {
+		return this.open.get(id)?.status === 'running' && this.heads.get(id)?.status === 'idle';
+	}
+
 	wordsIn(id) {
 		const last = this.open.get(id)?.messages.at(-1);
 		return last?.role === 'assistant' ? wordsIn(textOf(last)) : 0;
