@@ -193,6 +193,8 @@ fn join(thread: JoinHandle<()>) {
 
 #[cfg(test)]
 mod tests {
+    use std::thread::ThreadId;
+
     use super::*;
 
     #[test]
@@ -212,10 +214,8 @@ mod tests {
         pool.end(true);
     }
 
-    #[test]
-    fn who_waited_last_works_first_so_that_the_others_can_go_home() {
-        let mut pool = Pool::new(50, Arc::new(Waker::new().unwrap()));
-        let (arrive, arrived) = bounded(50);
+    /// Gives every thread of a pool of fifty a job, which tells its thread and ends when it may.
+    fn crowd(pool: &mut Pool, arrive: &Sender<ThreadId>) -> Sender<()> {
         let (leave, left) = bounded::<()>(0);
         for _ in 0..50 {
             let (arrive, left) = (arrive.clone(), left.clone());
@@ -225,6 +225,14 @@ mod tests {
             });
             assert!(pool.hand_over(job).is_ok());
         }
+        leave
+    }
+
+    #[test]
+    fn who_waited_last_works_first_so_that_the_others_can_go_home() {
+        let mut pool = Pool::new(50, Arc::new(Waker::new().unwrap()));
+        let (arrive, arrived) = bounded(50);
+        let leave = crowd(&mut pool, &arrive);
         assert_eq!(arrived.iter().take(50).count(), 50);
         drop(leave);
         let mut workers = Vec::new();
@@ -246,16 +254,8 @@ mod tests {
     fn no_job_waits_behind_a_busy_thread() {
         let mut pool = Pool::new(50, Arc::new(Waker::new().unwrap()));
         let (arrive, arrived) = bounded(50);
-        let (leave, left) = bounded::<()>(0);
-        for _ in 0..50 {
-            let (arrive, left) = (arrive.clone(), left.clone());
-            let job = Box::new(move || {
-                arrive.send(()).unwrap();
-                let _ = left.recv();
-            });
-            assert!(pool.hand_over(job).is_ok());
-        }
-        (0..50).for_each(|_| arrived.recv().unwrap());
+        let leave = crowd(&mut pool, &arrive);
+        assert_eq!(arrived.iter().take(50).count(), 50);
         assert!(pool.hand_over(Box::new(|| ())).is_err(), "a job beyond the limit comes back");
         drop(leave);
         pool.end(true);

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::program::{Serving, World, await_that};
-use crate::scripted::{Act, Protocol, Scripted, answer, stream};
+use crate::scripted::{Act, Protocol, Scripted, answer};
 use crate::wire::Client;
 
 /// The lines of a log, each a JSON object with what all have.
@@ -91,13 +91,7 @@ fn no_client_and_no_model_can_forge_a_line() {
 #[test]
 fn what_happens_in_a_turn_names_the_request_that_began_it() {
     let protocol = Protocol::OpenAi;
-    let call = protocol.call(r#"{"path":"opencode.json"}"#) + &protocol.end(true);
-    let done = protocol.text("done") + &protocol.end(false);
-    let provider = Scripted::play([
-        Act::Say(stream(&call)),
-        Act::Say(stream(&done)),
-        Act::Say(answer(400, &json!({ "error": { "message": "no" } }))),
-    ]);
+    let provider = Scripted::a_tool_then_a_refusal(protocol);
     let world = provider.world(protocol, &json!({})).env("OPENCODE_LOG_FORMAT", "json");
     let server = world.serve_with(&["--log-level", "info,session=debug"]);
     let ask = |id: &str| {

@@ -174,13 +174,7 @@ fn check_histogram(family: &Family) {
 #[test]
 fn the_page_is_as_strict_as_the_format_and_every_family_is_documented() {
     let protocol = Protocol::OpenAi;
-    let call = protocol.call(r#"{"path":"opencode.json"}"#) + &protocol.end(true);
-    let done = protocol.text("done") + &protocol.end(false);
-    let provider = Scripted::play([
-        Act::Say(stream(&call)),
-        Act::Say(stream(&done)),
-        Act::Say(answer(400, &json!({ "error": { "message": "no" } }))),
-    ]);
+    let provider = Scripted::a_tool_then_a_refusal(protocol);
     let server = provider.world(protocol, &json!({})).serve();
     for _ in 0..2 {
         server.post("/api/chat", &json!({ "message": "go" }));

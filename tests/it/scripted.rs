@@ -180,6 +180,17 @@ impl Scripted {
         Self { address, shared, thread: Some(thread) }
     }
 
+    /// A turn that reads the project's configuration and says so, and one that is refused.
+    pub(crate) fn a_tool_then_a_refusal(protocol: Protocol) -> Self {
+        let call = protocol.call(r#"{"path":"opencode.json"}"#) + &protocol.end(true);
+        let done = protocol.text("done") + &protocol.end(false);
+        Self::play([
+            Act::Say(stream(&call)),
+            Act::Say(stream(&done)),
+            Act::Say(answer(400, &json!({ "error": { "message": "no" } }))),
+        ])
+    }
+
     /// Its address, without a path.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
