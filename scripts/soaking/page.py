@@ -31,7 +31,7 @@ def page(run, machine, command):
         "",
         *table(run.samples),
         "",
-        "Files and store are all that lies on disk; a deleted session leaves an empty file, its tombstone.",
+        "Files and store are all that lies on disk; a deleted session leaves nothing.",
         "",
         "## What was done",
         "",

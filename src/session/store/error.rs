@@ -10,7 +10,7 @@ pub enum StoreError {
     /// No session has this id.
     #[error("no session has this id")]
     Missing,
-    /// The id is taken, perhaps by a session that was deleted.
+    /// The id is taken.
     #[error("the session exists already")]
     Exists,
     /// A turn runs in the session.

@@ -8,7 +8,6 @@
 //! sessions/ID.head, ID.title   what a list shows: a copy of what the log tells, and the name
 //!                              that a person gave
 //! running/ID      locked by who runs a turn, with its number; left behind by one who died in it
-//! deleted/ID      a tombstone
 //! ```
 //!
 //! The log is the truth: a head that is gone or torn is made again from it. Locks are `flock`s,
@@ -62,9 +61,7 @@ struct Counted {
 impl Files {
     /// Opens the folder, and makes it where it is not there.
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
-        for folder in
-            [root.to_owned(), root.join("sessions"), root.join("running"), root.join("deleted")]
-        {
+        for folder in [root.to_owned(), root.join("sessions"), root.join("running")] {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let format = root.join("format");
@@ -136,9 +133,6 @@ impl Backend for Files {
 
     fn create(&self, head: &Head) -> Result<(), StoreError> {
         let path = self.path(&head.id, "log")?;
-        if self.root.join("deleted").join(&head.id).exists() {
-            return Err(StoreError::Exists);
-        }
         if path.exists() {
             return Err(StoreError::Exists);
         }
@@ -283,17 +277,16 @@ impl Backend for Files {
 }
 
 impl Files {
-    /// Leaves a tombstone in the place of a session's files.
+    /// Removes a session's files; what was deleted does not come back after a loss of power.
     fn remove(&self, session: &str) -> Result<(), StoreError> {
-        let tombstone = self.root.join("deleted").join(session);
-        small::open_with(OpenOptions::new().write(true).create(true), &tombstone)?;
-        sync_folder(&self.root.join("deleted"))?;
+        // The log makes the session: without it, nobody makes the others again.
         for kind in ["log", "head", "title"] {
             match fs::remove_file(self.path(session, kind)?) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }
         }
+        sync_folder(&self.root.join("sessions"))?;
         *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }

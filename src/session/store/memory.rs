@@ -1,6 +1,6 @@
 //! Sessions in memory, for where nothing can be written: gone with the process.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +20,6 @@ pub(super) struct Memory(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     sessions: BTreeMap<String, Record>,
-    deleted: HashSet<String>,
 }
 
 struct Record {
@@ -48,7 +47,7 @@ impl Backend for Memory {
 
     fn create(&self, head: &Head) -> Result<(), StoreError> {
         let mut state = lock(&self.0);
-        if state.sessions.contains_key(&head.id) || state.deleted.contains(&head.id) {
+        if state.sessions.contains_key(&head.id) {
             return Err(StoreError::Exists);
         }
         let record = Record { head: head.clone(), named: None, log: Vec::new(), leased: false };
@@ -151,7 +150,6 @@ impl Backend for Memory {
     fn delete(&self, session: &str, _writer: Box<dyn Writer>) -> Result<(), StoreError> {
         let mut state = lock(&self.0);
         state.sessions.remove(session).ok_or(StoreError::Missing)?;
-        state.deleted.insert(session.to_owned());
         Ok(())
     }
 

@@ -122,7 +122,7 @@ impl Store {
     /// Keeps a new session.
     ///
     /// # Errors
-    /// [`StoreError::Exists`], for a deleted id too.
+    /// [`StoreError::Exists`].
     pub fn create(&self, head: &Head) -> Result<(), StoreError> {
         self.shared.backend.create(head)?;
         self.tell_changed(&head.id);
