@@ -38,6 +38,7 @@ pub use error::{ConfigError, Issue};
 pub use layers::{Options, check, distrust, load, trust, trusted};
 pub use logs::{Format, Levels, Logs, ROOMS, early as early_logs};
 pub use origin::{ConfigFile, Origin, Scope};
+pub use server::needs_restart;
 pub use settings::{MASK, Setting};
 pub use trust::TrustedFile;
 pub use twins::{ServerFlags, TWINS, Twin};

@@ -15,7 +15,7 @@ use crate::api::Live;
 use crate::cli::exit::Failure;
 use crate::cli::notify::{State, notify};
 use crate::cli::{log as stderr, project};
-use crate::config::{Config, Credentials, Env, Limits, Server, ServerFlags, Setting};
+use crate::config::{Config, Credentials, Env, ServerFlags, Setting, needs_restart};
 use crate::session::{Sessions, Setup};
 
 /// A server that runs, and what it was told.
@@ -39,20 +39,6 @@ pub(super) struct Open {
     pub(super) insecure: bool,
 }
 
-/// The keys of `server` that are read once, when it starts.
-const AT_START: &[&str] = &["port", "hostname", "mdns", "mdnsDomain", "basePath"];
-/// The same of `server.limits`.
-const LIMITS_AT_START: &[&str] = &[
-    "headBytes",
-    "headSeconds",
-    "bodyBytes",
-    "bodiesBytes",
-    "bodySeconds",
-    "writeSeconds",
-    "idleSeconds",
-    "connections",
-];
-
 impl Reloads<'_> {
     /// Reads everything again.
     pub(super) fn reload(&mut self) {
@@ -70,7 +56,7 @@ impl Reloads<'_> {
     fn take_over(&mut self) -> Result<(), Failure> {
         let mut new = project::configure(&self.directory, self.env, self.flags.clone())?;
         let credentials = project::credentials(self.env)?;
-        new.server = adopted(&self.config.server, &new.server);
+        new.server = self.config.server.reloaded(&new.server);
         // Who once knew a secret's name could still know it.
         let names: BTreeSet<_> =
             new.used_env.drain(..).chain(self.config.used_env.clone()).collect();
@@ -165,67 +151,10 @@ pub(super) fn told(config: &Config, has_password: bool) -> Vec<(Level, String)> 
     told
 }
 
-/// A server's settings with what can change while it runs.
-fn adopted(running: &Server, new: &Server) -> Server {
-    let Server {
-        port: _,
-        hostname: _,
-        mdns: _,
-        mdns_domain: _,
-        cors,
-        base_path: _,
-        allowed_hosts,
-        trusted_proxies,
-        limits,
-    } = new;
-    let Limits {
-        head_bytes: _,
-        head_time: _,
-        body_bytes: _,
-        bodies_bytes: _,
-        body_time: _,
-        write_time: _,
-        idle_time: _,
-        connections: _,
-        turns,
-        steps,
-        provider_time,
-        command_time,
-        permission_time,
-        stop_time,
-        heartbeat,
-    } = *limits;
-    Server {
-        cors: cors.clone(),
-        allowed_hosts: allowed_hosts.clone(),
-        trusted_proxies: trusted_proxies.clone(),
-        limits: Limits {
-            turns,
-            steps,
-            provider_time,
-            command_time,
-            permission_time,
-            stop_time,
-            heartbeat,
-            ..running.limits
-        },
-        ..running.clone()
-    }
-}
-
-fn needs_restart(setting: &Setting) -> bool {
-    let path: Vec<_> = setting.path.iter().map(String::as_str).collect();
-    match path[..] {
-        ["server", "limits", key] => LIMITS_AT_START.contains(&key),
-        ["server", key] => AT_START.contains(&key),
-        _ => false,
-    }
-}
-
 /// The settings that hold: those of the start where a restart is needed.
 fn running(old: &[Setting], mut new: Vec<Setting>) -> Vec<Setting> {
-    new.retain(|setting| !needs_restart(setting));
-    new.extend(old.iter().filter(|setting| needs_restart(setting)).cloned());
+    new.retain(|setting| !needs_restart(&setting.path));
+    new.extend(old.iter().filter(|setting| needs_restart(&setting.path)).cloned());
     new
 }
 
@@ -250,12 +179,13 @@ fn changes(old: &Config, new: &Config) -> Vec<Change> {
         }
         told.extend(setting.path.iter().take(2).next_back().cloned());
         let was = was.map_or_else(|| "not set".to_owned(), |was| was.value.to_string());
-        changes.push(if needs_restart(setting) {
+        changes.push(if needs_restart(&setting.path) {
             Change::NeedsRestart(format!("{setting} needs a restart; until then it is {was}"))
         } else {
             Change::Made(format!("{setting}, was {was}"))
         });
     }
+    // What needs a restart has a default, and is never gone.
     for (key, was) in &before {
         if !after.contains_key(key) {
             told.extend(was.path.iter().take(2).next_back().cloned());
@@ -337,18 +267,5 @@ mod tests {
         assert!(matches!(&told[..], [Change::Made(text)] if text.starts_with("provider.mine has")));
         assert!(!format!("{told:?}").contains("sk-"));
         assert_eq!(changes(&with("sk-1"), &with("sk-1")), []);
-    }
-
-    #[test]
-    fn what_is_read_at_the_start_stays() {
-        let running = Server::default();
-        let mut new = Server { port: 1, base_path: "/x".to_owned(), ..Server::default() };
-        new.cors = vec!["http://a".to_owned()];
-        new.limits.turns = 7;
-        new.limits.connections = 7;
-        let adopted = adopted(&running, &new);
-        assert_eq!((adopted.port, adopted.base_path.as_str()), (4096, ""));
-        assert_eq!((adopted.cors, adopted.limits.turns), (new.cors, 7));
-        assert_eq!(adopted.limits.connections, running.limits.connections);
     }
 }

@@ -42,11 +42,74 @@ pub(super) const LIMITS: &[&str] = &[
     "heartbeatSeconds",
 ];
 
+/// Keys of the section that are read once, when a server starts.
+const AT_START: &[&str] = &["port", "hostname", "mdns", "mdnsDomain", "basePath"];
+
+/// The same of `limits`.
+const LIMITS_AT_START: &[&str] = &[
+    "headBytes",
+    "headSeconds",
+    "bodyBytes",
+    "bodiesBytes",
+    "bodySeconds",
+    "writeSeconds",
+    "idleSeconds",
+    "connections",
+];
+
 /// The longest time that may be set: a year.
 const LONGEST: f64 = 366.0 * 86400.0;
 
+/// Whether a setting counts only from a server's next start on. `path` is the keys from the
+/// outermost on.
+pub fn needs_restart(path: &[String]) -> bool {
+    let path: Vec<_> = path.iter().map(String::as_str).collect();
+    match path[..] {
+        ["server", "limits", key] => LIMITS_AT_START.contains(&key),
+        ["server", key] => AT_START.contains(&key),
+        _ => false,
+    }
+}
+
+impl Server {
+    /// These settings with what can change while the server runs taken from `new`.
+    #[must_use]
+    pub fn reloaded(&self, new: &Self) -> Self {
+        let Limits {
+            turns,
+            steps,
+            provider_time,
+            command_time,
+            permission_time,
+            stop_time,
+            heartbeat,
+            ..
+        } = new.limits;
+        Self {
+            cors: new.cors.clone(),
+            allowed_hosts: new.allowed_hosts.clone(),
+            trusted_proxies: new.trusted_proxies.clone(),
+            limits: Limits {
+                turns,
+                steps,
+                provider_time,
+                command_time,
+                permission_time,
+                stop_time,
+                heartbeat,
+                ..self.limits
+            },
+            ..self.clone()
+        }
+    }
+}
+
 /// The section as it is where nobody says anything.
 pub(super) fn defaults() -> Value {
+    shown(Server::default())
+}
+
+fn shown(server: Server) -> Value {
     let Server {
         port,
         hostname,
@@ -57,7 +120,7 @@ pub(super) fn defaults() -> Value {
         allowed_hosts,
         trusted_proxies,
         limits,
-    } = Server::default();
+    } = server;
     let seconds = |time: Duration| match time.subsec_nanos() {
         0 => json!(time.as_secs()),
         _ => json!(time.as_secs_f64()),
@@ -248,5 +311,53 @@ mod tests {
         assert_eq!(keys(&defaults), Some(KEYS.iter().map(ToString::to_string).collect()));
         let limits = defaults.get("limits").and_then(keys);
         assert_eq!(limits, Some(LIMITS.iter().map(ToString::to_string).collect()));
+    }
+
+    #[test]
+    fn what_a_reload_takes_over_is_what_needs_no_restart() {
+        let time = Duration::from_millis(77_500);
+        let new = Server {
+            port: 1,
+            hostname: "0.0.0.0".to_owned(),
+            mdns: true,
+            mdns_domain: "x.local".to_owned(),
+            cors: vec!["http://a".to_owned()],
+            base_path: "/x".to_owned(),
+            allowed_hosts: vec!["a".to_owned()],
+            trusted_proxies: vec![IpAddr::from([10, 0, 0, 2])],
+            limits: Limits {
+                head_bytes: 7,
+                head_time: time,
+                body_bytes: 7,
+                bodies_bytes: 7,
+                body_time: time,
+                write_time: time,
+                idle_time: time,
+                connections: 7,
+                turns: 7,
+                steps: 7,
+                provider_time: time,
+                command_time: time,
+                permission_time: time,
+                stop_time: time,
+                heartbeat: time,
+            },
+        };
+        let (before, wanted) = (defaults(), shown(new.clone()));
+        let after = shown(Server::default().reloaded(&new));
+        let path = |keys: &[&str]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let check = |at: &[&str], section: &str| {
+            let of = |value: &Value| value.pointer(section).cloned();
+            assert_ne!(of(&before), of(&wanted), "{at:?} does not differ");
+            let expected = if needs_restart(&path(at)) { &before } else { &wanted };
+            assert_eq!(of(&after), of(expected), "{at:?}");
+        };
+        for key in KEYS.iter().filter(|&&key| key != "limits") {
+            check(&["server", key], &format!("/{key}"));
+        }
+        for key in LIMITS {
+            check(&["server", "limits", key], &format!("/limits/{key}"));
+        }
+        assert!(!needs_restart(&path(&["model"])));
     }
 }

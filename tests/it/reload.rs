@@ -89,6 +89,22 @@ fn what_can_change_changes_and_the_rest_is_named() {
 }
 
 #[test]
+fn what_needs_a_restart_is_told_when_it_is_taken_out_of_a_file_too() {
+    let set = r#"{"server":{"basePath":"/x","limits":{"connections":9,"turns":3}}}"#;
+    let server = World::new().file("opencode.json", set).serve();
+    server.world.project.write("opencode.json", "{}");
+    let told = reload(&server, "reloaded: ");
+    for line in [
+        r#"server.basePath = "" (default) needs a restart; until then it is "/x""#,
+        "(default) needs a restart; until then it is 9",
+        "(default), was 3",
+        "reloaded: 3 settings differ",
+    ] {
+        assert!(told.contains(line), "{line} is not in {told}");
+    }
+}
+
+#[test]
 fn a_broken_file_changes_nothing_and_says_why() {
     let server =
         World::new().file("opencode.json", r#"{"server":{"cors":["http://one:1"]}}"#).serve();
