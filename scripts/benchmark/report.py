@@ -1,6 +1,7 @@
 """The page: what was measured on what, the goals, the tables, the plot, and how it was measured."""
 
 import os
+import pathlib
 import platform
 import time
 
@@ -12,6 +13,9 @@ from results import divided, first, middle, same
 
 # The share of the cores above which other programs spoil the figures.
 QUIET = 0.1
+
+# What scripts/soak wrote.
+SOAK = pathlib.Path(__file__).resolve().parents[2] / "docs" / "soak.md"
 
 
 class Machine:
@@ -75,10 +79,19 @@ def page(results, machine, command, missing, picture):
         ("Requests per second", requests(results)),
         ("Long sessions", history(results)),
         ("Many sessions", stored(results)),
+        ("Soak", soaked()),
     )
     for title, rows in parts:
         head += [f"## {title}", "", *rows]
     return "\n".join(head + NOTES), drawing(results)
+
+
+def soaked():
+    """What an hour of load showed: the summary of its own page, which stands before its first picture."""
+    if not SOAK.exists():
+        return ["Not run: see `scripts/soak`.", ""]
+    summary = SOAK.read_text(encoding="utf-8").split("\n![", 1)[0].split("\n", 1)[1].strip()
+    return [summary, "", "[Every sample, and what was done](soak.md).", ""]
 
 
 # --- how figures are printed -----------------------------------------------------------------
