@@ -67,6 +67,7 @@ pub(super) fn run(
         is_up: false,
         at_line_start: true,
         question: None,
+        waiting: None,
         unsent: None,
         args: Value::Null,
     };
@@ -112,6 +113,8 @@ struct Talk {
     at_line_start: bool,
     /// The tool that asks.
     question: Option<String>,
+    /// Written while there was no connection.
+    waiting: Option<String>,
     /// Sent, and not seen to have arrived.
     unsent: Option<String>,
     /// Of the tool that runs.
@@ -144,7 +147,14 @@ impl Talk {
                 self.link.say(&json!({ "type": "abort", "sessionId": session }));
             }
             ("/stop", _) => print("No turn is running.\n")?,
-            _ if !self.is_up => print("Not connected; this was not sent.\n")?,
+            (text, _) if !self.is_up => {
+                if self.waiting.is_some() {
+                    print("Not connected, and a line waits already; this was not sent.\n")?;
+                } else {
+                    self.waiting = Some(text.to_owned());
+                    print("Not connected; this is sent when the server is there.\n")?;
+                }
+            }
             _ if self.is_running => print("A turn is running; /stop ends it.\n")?,
             (text, session) => {
                 let mut message = json!({ "type": "chat", "message": text, "requestId": 1 });
@@ -178,6 +188,10 @@ impl Talk {
                 }
                 if !self.is_running {
                     prompt()?;
+                }
+                if let Some(text) = self.waiting.take() {
+                    print(&format!("{text}\n"))?;
+                    self.line(&text)?;
                 }
                 Ok(())
             }

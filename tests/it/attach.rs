@@ -377,6 +377,30 @@ fn a_dumb_terminal_gets_lines() {
 }
 
 #[test]
+fn a_line_written_while_the_server_is_away_is_sent_when_it_is_back() {
+    let server = World::new().serve();
+    let Some(tmux) = Tmux::start(&server.world, SIZE, &[("TERM", "dumb")]) else { return };
+    let proxy = Proxy::start(server.address);
+    tmux.attach(&proxy.url());
+    tmux.await_text("Write a line to ask.");
+    tmux.run("run `echo it ran`");
+    tmux.await_text("It printed:");
+    proxy.cut();
+    tmux.await_text("Server gone");
+    tmux.run("run `echo twice`");
+    tmux.await_text("this is sent when the server is there");
+    tmux.run("run `echo thrice`");
+    tmux.await_text("this was not sent");
+    proxy.mend();
+    tmux.await_text("[bash echo twice]");
+    await_that("its turn has ended", || {
+        server.get("/api/status")["activeTurns"] == 0 && sessions(&server)[0]["messageCount"] == 4
+    });
+    assert_eq!(sessions(&server).len(), 1);
+    assert!(!tmux.screen().contains("[bash echo thrice]"), "{}", tmux.screen());
+}
+
+#[test]
 fn a_proxy_that_ends_tls_is_trusted_by_its_authority() {
     let server = World::new().serve();
     let url = crate::tls_proxy::start(server.address);
