@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Map;
 
-use super::{Catalogue, Entry, GUIDE, ModelInfo};
+use super::entry::Entry;
+use super::{Catalogue, GUIDE, ModelInfo};
 use crate::cancel::Cancel;
 use crate::config;
 use crate::error::{Code, Problem};
 use crate::provider::Provider;
-use crate::provider::endpoint::Endpoint;
+use crate::provider::endpoint::{Endpoint, without_credentials};
 use crate::provider::offline::Guide;
 use crate::provider::remote::Remote;
 use crate::text::distance;
@@ -62,7 +63,7 @@ impl Catalogue {
                 &format!("`{name}` is not a model's full name, which is `provider/model`."),
             ));
         };
-        if self.disabled.iter().any(|id| id == provider) {
+        if self.is_off(provider) {
             let why = format!(
                 "The provider `{provider}` is switched off: take it out of `disabled_providers` \
                  in the configuration, or choose another model."
@@ -70,7 +71,7 @@ impl Catalogue {
             return Err(Problem::new(Code::UnknownModel, why));
         }
         if name == GUIDE {
-            return Ok(Model { info: super::guide(), kind: Kind::Guide });
+            return Ok(Model { info: ModelInfo::guide(), kind: Kind::Guide });
         }
         if provider == "offline" {
             let why = format!("There is no model `{name}`. The embedded one is `{GUIDE}`.");
@@ -85,11 +86,11 @@ impl Catalogue {
                 base: place.base.clone(),
                 ..self.endpoint(provider, name, model)
             };
-            let mut info = unlisted(provider, model);
             let found = self.local.found();
             let found = found.iter().filter(|found| found.id == provider);
-            info.context_window =
+            let context =
                 found.flat_map(|found| &found.models).find(|(id, _)| id == model).and_then(|m| m.1);
+            let info = ModelInfo::unlisted(provider, model, context);
             return Ok(Model { info, kind: Kind::Remote(Arc::new(endpoint)) });
         }
         Err(self.unknown(name, &format!("There is no provider `{provider}`.")))
@@ -123,7 +124,7 @@ impl Catalogue {
                      chose gets nothing of yours: not {what}. If you trust the project, run \
                      `opencode trust` in it and start again; else move the provider to your \
                      global configuration.",
-                    super::without_credentials(&base)
+                    without_credentials(&base)
                 ),
             ));
         }
@@ -208,19 +209,5 @@ impl Catalogue {
             format!("Did you mean {}?", near.join(" or "))
         };
         Problem::new(Code::UnknownModel, format!("{why} {advice}"))
-    }
-}
-
-fn unlisted(provider: &str, model: &str) -> ModelInfo {
-    ModelInfo {
-        id: format!("{provider}/{model}"),
-        provider: provider.into(),
-        name: model.into(),
-        context_window: None,
-        max_output_tokens: None,
-        tool_calls: true,
-        reasoning: false,
-        cost: None,
-        available: true,
     }
 }

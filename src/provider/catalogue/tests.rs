@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::local::{Local, Place};
 use super::*;
+use crate::config;
 use crate::error::{Code, Problem};
 use crate::provider::testing::{Act, answer, server};
 
