@@ -3,6 +3,13 @@
 //! Forgiving of case, courtesies and articles, and careful in doubt: a line that could mean more
 //! than the words it knows is not understood, rather than answered with a wrong tool.
 
+mod words;
+
+use words::{
+    after, after_any, bare, find, is_filler, is_one_of, looks_like_a_path, path, polite, quoted,
+    rfind, trimmed,
+};
+
 /// A request that a tool can fulfil.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wish {
@@ -39,43 +46,6 @@ pub(super) enum Wish {
     },
 }
 
-const COURTESIES: [&str; 10] = [
-    "please",
-    "can you",
-    "could you",
-    "would you",
-    "will you",
-    "i want you to",
-    "i would like you to",
-    "i'd like you to",
-    "now",
-    "kindly",
-];
-const FILLERS: [&str; 22] = [
-    "me",
-    "the",
-    "a",
-    "an",
-    "all",
-    "my",
-    "our",
-    "this",
-    "that",
-    "current",
-    "whole",
-    "file",
-    "files",
-    "folder",
-    "directory",
-    "dir",
-    "contents",
-    "content",
-    "of",
-    "in",
-    "from",
-    "project",
-];
-
 /// Understands a line, if it can.
 pub(super) fn understand(line: &str) -> Option<Wish> {
     let line = polite(line.trim());
@@ -84,96 +54,6 @@ pub(super) fn understand(line: &str) -> Option<Wish> {
         .or_else(|| list(line))
         .or_else(|| search(line))
         .or_else(|| read(line))
-}
-
-/// The line without courtesies at either end.
-fn polite(mut line: &str) -> &str {
-    while let Some(rest) = COURTESIES.iter().find_map(|words| after(line, words)) {
-        line = rest.trim_start_matches([',', ' ']);
-    }
-    let end = line.trim_end_matches(['?', '!', ' ']);
-    let cut = end.len().checked_sub(6).filter(|&at| end.is_char_boundary(at));
-    match cut.map(|at| end.split_at(at)) {
-        Some((before, please)) if please.eq_ignore_ascii_case("please") => {
-            before.trim_end_matches([',', ' '])
-        }
-        _ => line,
-    }
-}
-
-/// What follows the words at the line's start, in any case.
-fn after<'a>(line: &'a str, words: &str) -> Option<&'a str> {
-    let start = line.get(..words.len())?;
-    let rest = &line[words.len()..];
-    let ends = rest.is_empty() || rest.starts_with(|c: char| !c.is_alphanumeric() && c != '\'');
-    (start.eq_ignore_ascii_case(words) && ends).then(|| rest.trim_start())
-}
-
-fn after_any<'a>(line: &'a str, starts: &[&str]) -> Option<&'a str> {
-    starts.iter().find_map(|words| after(line, words))
-}
-
-/// Where words stand in the line, blanks around them, in any case.
-fn find(line: &str, words: &str) -> Option<usize> {
-    line.to_ascii_lowercase().find(&format!(" {words} "))
-}
-
-fn rfind(line: &str, words: &str) -> Option<usize> {
-    line.to_ascii_lowercase().rfind(&format!(" {words} "))
-}
-
-/// A quoted text at the start, and what follows it.
-fn quoted(line: &str) -> Option<(&str, &str)> {
-    let open = line.chars().next()?;
-    let close = match open {
-        '"' | '\'' | '`' => open,
-        '“' => '”',
-        '‘' => '’',
-        _ => return None,
-    };
-    let inner = &line[open.len_utf8()..];
-    let end = inner.find(close)?;
-    Some((&inner[..end], inner[end + close.len_utf8()..].trim_start()))
-}
-
-fn is_filler(word: &str) -> bool {
-    FILLERS.iter().any(|filler| word.eq_ignore_ascii_case(filler))
-}
-
-/// A path: one word or a quoted text, with words like "the file" before it and after it.
-fn path(text: &str) -> Option<String> {
-    let mut text = text.trim().trim_start_matches(':').trim_start();
-    loop {
-        if let Some((inner, rest)) = quoted(text) {
-            let plain = rest.split_whitespace().all(|word| is_filler(bare(word)));
-            return (plain && !inner.trim().is_empty()).then(|| inner.trim().to_owned());
-        }
-        let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        if is_filler(bare(word)) && !rest.trim().is_empty() {
-            text = rest.trim_start();
-            continue;
-        }
-        let plain = rest.split_whitespace().all(|word| is_filler(bare(word)));
-        let word = bare(word);
-        return (plain && !word.is_empty()).then(|| word.to_owned());
-    }
-}
-
-/// A word without the punctuation of its sentence.
-fn bare(word: &str) -> &str {
-    let word = word.trim_start_matches('@').trim_end_matches([',', ';', ':', '?', '!']);
-    match word.strip_suffix('.') {
-        Some(before) if !before.is_empty() && !before.ends_with(['.', '/']) => before,
-        _ => word,
-    }
-}
-
-fn looks_like_a_path(word: &str) -> bool {
-    let dot = word.rfind('.').is_some_and(|at| {
-        let end = &word[at + 1..];
-        !end.is_empty() && end.len() <= 8 && end.chars().all(|c| c.is_ascii_alphanumeric())
-    });
-    dot || word.contains('/')
 }
 
 fn list(line: &str) -> Option<Wish> {
@@ -191,20 +71,18 @@ fn list(line: &str) -> Option<Wish> {
         None => after_any(line, &question).filter(|rest| about_files(rest))?,
     };
     let words: Vec<&str> = rest.split_whitespace().map(bare).collect();
-    let is = |word: &str, what: &str| word.eq_ignore_ascii_case(what);
     let listed = |word: &&str| {
-        ["files", "file", "folder", "directory", "dir", "contents", "content"]
-            .iter()
-            .any(|w| is(word, w))
+        is_one_of(word, &["files", "file", "folder", "directory", "dir", "contents", "content"])
     };
     let known = |word: &&str| {
         is_filler(word)
-            || [
-                "are", "there", "is", "here", "under", "inside", "at", "root", "do", "we", "i",
-                "have",
-            ]
-            .iter()
-            .any(|w| is(word, w))
+            || is_one_of(
+                word,
+                &[
+                    "are", "there", "is", "here", "under", "inside", "at", "root", "do", "we", "i",
+                    "have",
+                ],
+            )
     };
     let places: Vec<&str> = words.iter().copied().filter(|word| !known(word)).collect();
     match places[..] {
@@ -235,7 +113,7 @@ fn read(line: &str) -> Option<Wish> {
     ];
     let rest = after_any(line, &starts)?;
     let nothing = ["help", "me", "it", "everything", "files", "file", "that", "this"];
-    let found = path(rest).filter(|p| !nothing.iter().any(|word| p.eq_ignore_ascii_case(word)));
+    let found = path(rest).filter(|p| !is_one_of(p, &nothing));
     let found = found.or_else(|| {
         // "read notes.txt and tell me what it says": the one word that must be a path.
         let mut paths = rest.split_whitespace().map(bare).filter(|word| looks_like_a_path(word));
@@ -248,20 +126,20 @@ fn read(line: &str) -> Option<Wish> {
 }
 
 fn search(line: &str) -> Option<Wish> {
-    let (rest, any_text) = match after_any(line, &["search for", "look for", "grep for", "grep"]) {
-        Some(rest) => (rest, true),
-        None => match after(line, "search") {
-            // "search src for TODO", "search the project for TODO"
-            Some(rest) => {
-                let at = find(&format!(" {rest}"), "for")?;
-                let place = path(&rest[..at.saturating_sub(1)]).filter(|p| !is_filler(p));
-                let text = trimmed(&rest[at + 4..])?;
-                return Some(Wish::Search { text, path: place });
-            }
-            None => (after_any(line, &["find", "where is", "where's"])?, false),
-        },
-    };
-    let mut rest = rest;
+    let (mut rest, any_text) =
+        match after_any(line, &["search for", "look for", "grep for", "grep"]) {
+            Some(rest) => (rest, true),
+            None => match after(line, "search") {
+                // "search src for TODO", "search the project for TODO"
+                Some(rest) => {
+                    let at = find(&format!(" {rest}"), "for")?;
+                    let place = path(&rest[..at.saturating_sub(1)]).filter(|p| !is_filler(p));
+                    let text = trimmed(&rest[at + 4..])?;
+                    return Some(Wish::Search { text, path: place });
+                }
+                None => (after_any(line, &["find", "where is", "where's"])?, false),
+            },
+        };
     while let Some(after) = after_any(
         rest,
         &["the text", "the word", "the string", "text", "all occurrences of", "occurrences of"],
@@ -285,12 +163,6 @@ fn search(line: &str) -> Option<Wish> {
     // "find the bug" is no search for these words.
     let plain = any_text || !text.contains(char::is_whitespace);
     plain.then_some(Wish::Search { text, path: place })
-}
-
-fn trimmed(text: &str) -> Option<String> {
-    let text = text.trim();
-    let text = quoted(text).map_or_else(|| bare(text), |(inner, _)| inner);
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn edit(line: &str) -> Option<Wish> {
@@ -352,8 +224,7 @@ fn run(line: &str) -> Option<Wish> {
     // "run the tests" is no command line.
     let vague = ["the", "a", "an", "my", "all", "it", "this", "that", "some", "your"];
     let first = rest.split_whitespace().next()?;
-    (!vague.iter().any(|word| first.eq_ignore_ascii_case(word)))
-        .then(|| Wish::Run { command: rest.to_owned() })
+    (!is_one_of(first, &vague)).then(|| Wish::Run { command: rest.to_owned() })
 }
 
 #[cfg(test)]
