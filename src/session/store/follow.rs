@@ -7,7 +7,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Events, Shared, Store, StoreError};
+use super::in_use::Shared;
+use super::{Events, Store, StoreError};
 use crate::event::{Body, Event, EventId, Keep};
 use crate::os::{self, Waits, Waker, Woken};
 use crate::session::hub::{Closed, FOLLOWERS, Hub, Place, Queue, Taken};

@@ -6,8 +6,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::StoreError;
 use super::backend::Writer;
-use super::{StoreError, lock};
+use super::in_use::lock;
 use crate::event::{Body, Event, Keep};
 use crate::session::hub::{Hub, weight};
 

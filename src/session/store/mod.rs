@@ -13,6 +13,7 @@ mod error;
 mod files;
 mod follow;
 mod head;
+mod in_use;
 mod lease;
 mod log_file;
 mod memory;
@@ -20,23 +21,21 @@ mod record;
 mod server_lock;
 mod small;
 mod tend;
+mod write;
 #[cfg(test)]
 mod seam_tests;
 
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 
-use crate::event::{Body, EventId};
+use crate::event::EventId;
 use crate::session::hub::Hub;
 use backend::{Backend, Events, Turns};
-use changes::Word;
 use files::Files;
-use lease::Active;
+use in_use::Shared;
 use memory::Memory;
 
 pub use changes::ALL_SESSIONS;
@@ -54,29 +53,6 @@ pub struct Store {
     /// Ends the thread by its own end.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    backend: Box<dyn Backend>,
-    in_use: Mutex<InUse>,
-    released: Condvar,
-    /// What changes in any session.
-    changes: Arc<Hub>,
-    /// Tells nothing, and closes when the server stops.
-    bell: Arc<Hub>,
-}
-
-/// The sessions in use: a cache of the store, emptied of idle ones.
-#[derive(Default)]
-struct InUse {
-    active: HashMap<String, Arc<Active>>,
-    /// Sessions whose turn has told its last event, and holds the lease for a moment longer.
-    ending: HashSet<String>,
-    /// Sessions in which a tool waits for a person.
-    waiting: HashSet<String>,
-    /// Sessions of which somebody tells right now how they stand, and what else is to be told.
-    telling: HashMap<String, Word>,
-    hubs: HashMap<String, Arc<Hub>>,
 }
 
 impl Store {
@@ -237,126 +213,6 @@ impl Store {
         }
     }
 
-    /// Takes the right to append.
-    ///
-    /// # Errors
-    /// [`StoreError::Busy`] while another turn holds it.
-    pub fn acquire(&self, session: &str) -> Result<Lease, StoreError> {
-        let writer = match self.shared.backend.lease(session) {
-            // A turn that has told its `done` is giving its lease back right now, or just has.
-            Err(StoreError::Busy) if self.shared.may_be_free(session) => {
-                self.shared.backend.lease(session)?
-            }
-            other => other?,
-        };
-        let hub = self.shared.hub(session, writer.last_id());
-        let lease = Lease::new(session, hub, writer);
-        self.shared.lock().active.insert(session.to_owned(), Arc::clone(&lease.active));
-        self.wake();
-        Ok(lease)
-    }
-
-    /// Takes the right to append as soon as nobody in this process has it, waiting at most for
-    /// `time`.
-    pub fn acquire_within(&self, session: &str, time: Duration) -> Result<Lease, StoreError> {
-        let end = Instant::now() + time;
-        loop {
-            match self.acquire(session) {
-                Err(StoreError::Busy) => {}
-                other => return other,
-            }
-            let in_use = self.shared.lock();
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(StoreError::Busy);
-            }
-            if !in_use.active.contains_key(session) {
-                drop(in_use);
-                // Given back since the look, or held by another process, which is not waited for.
-                return self.acquire(session);
-            }
-            drop(self.shared.released.wait_timeout(in_use, left));
-        }
-    }
-
-    /// Stores events, and only then tells the followers. Events that may pass are told at once
-    /// and stored with what comes next, or within about a second.
-    ///
-    /// # Errors
-    /// What could not be stored is not told either.
-    pub fn append(&self, lease: &mut Lease, bodies: Vec<Body>) -> Result<(), StoreError> {
-        let events = lease.keep(bodies)?;
-        lease.active.hub.publish(&events);
-        if events.iter().any(|event| matches!(event.body, Body::Session { .. })) {
-            self.tell_changed(&lease.active.session);
-        }
-        Ok(())
-    }
-
-    /// Changes a session's head, as the holder of its lease, and gives it.
-    pub fn set_head(
-        &self,
-        lease: &Lease,
-        change: impl FnOnce(&mut Head),
-    ) -> Result<Head, StoreError> {
-        let mut head = self.shared.backend.head(&lease.active.session)?;
-        change(&mut head);
-        self.shared.backend.set_head(&head)?;
-        Ok(head)
-    }
-
-    /// Stores the last events of a turn, tells them, and gives the lease back. What cannot be
-    /// stored is told all the same: a turn that ends must say so. The turn then stands unfinished
-    /// in the store, until whoever comes next finishes it.
-    ///
-    /// # Errors
-    /// What could not be stored.
-    pub fn release(&self, mut lease: Lease, bodies: Vec<Body>) -> Result<(), StoreError> {
-        let events = lease.stamp(bodies);
-        let active = &lease.active;
-        let (stored, writer) = active.finish(&events);
-        // Who hears the last event may ask again at once, and finds the session idle.
-        {
-            let mut in_use = self.shared.lock();
-            in_use.active.remove(&active.session);
-            in_use.ending.insert(active.session.clone());
-        }
-        active.hub.publish(&events);
-        // Told, or left to who tells, before the next turn can begin.
-        self.tell_changed(&active.session);
-        match (writer, &stored) {
-            (Some(writer), Ok(())) => writer.release(),
-            // Dropped, the lock goes and the mark of an unfinished turn stays.
-            (writer, _) => drop(writer),
-        }
-        self.shared.lock().ending.remove(&active.session);
-        self.shared.released.notify_all();
-        stored
-    }
-
-    /// Forgets a session for good and tells its followers. The caller stops its turn first and
-    /// holds the lease, so that none begins meanwhile.
-    pub fn delete(&self, mut lease: Lease) -> Result<(), StoreError> {
-        let session = lease.active.session.clone();
-        let event = lease.stamp(vec![Body::SessionDeleted { session_id: session.clone() }]);
-        let Some(writer) = lease.active.take_writer() else { return Err(StoreError::Missing) };
-        let deleted = self.shared.backend.delete(&session, writer);
-        let hub = {
-            let mut in_use = self.shared.lock();
-            in_use.active.remove(&session);
-            if deleted.is_ok() { in_use.hubs.remove(&session) } else { None }
-        };
-        self.shared.released.notify_all();
-        if let Some(hub) = hub {
-            hub.publish(&event);
-            hub.close();
-        }
-        if deleted.is_ok() {
-            self.tell_deleted(&session);
-        }
-        deleted
-    }
-
     /// Forgets a session for good that can no longer be read.
     pub fn discard(&self, session: &str) -> Result<(), StoreError> {
         self.shared.backend.discard(session)?;
@@ -387,46 +243,4 @@ impl Drop for Store {
             let _ = thread.join();
         }
     }
-}
-
-impl InUse {
-    /// Whether a turn runs in a session, if this process holds its lease.
-    fn holds(&self, session: &str) -> Option<bool> {
-        if self.active.contains_key(session) {
-            return Some(true);
-        }
-        // One that has told its last event is as good as given back.
-        self.ending.contains(session).then_some(false)
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, InUse> {
-        lock(&self.in_use)
-    }
-
-    /// The hub of a session in use, or a new one that knows the newest stored event.
-    fn hub(&self, session: &str, last_id: EventId) -> Arc<Hub> {
-        let mut in_use = self.lock();
-        let new = || Arc::new(Hub::new(last_id));
-        Arc::clone(in_use.hubs.entry(session.to_owned()).or_insert_with(new))
-    }
-
-    fn hub_of(&self, session: &str) -> Arc<Hub> {
-        let known = self.lock().hubs.get(session).cloned();
-        known.unwrap_or_else(|| self.hub(session, self.backend.last_id(session)))
-    }
-
-    /// Waits for a lease that is being given back. `false` when a turn of this process runs on.
-    fn may_be_free(&self, session: &str) -> bool {
-        let mut in_use = self.lock();
-        while in_use.ending.contains(session) {
-            in_use = self.released.wait(in_use).unwrap_or_else(PoisonError::into_inner);
-        }
-        !in_use.active.contains_key(session)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
-use super::{InUse, Shared};
+use super::in_use::{InUse, Shared};
 use crate::session::hub::Hub;
 
 /// Text that was told is stored within about this time.
