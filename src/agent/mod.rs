@@ -6,29 +6,29 @@
 mod agents;
 pub mod permission;
 mod prompt;
+mod question;
+mod toolbox;
 mod turn;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::error::{Code, Problem};
-use crate::event::{Body, Denial};
+use crate::event::Body;
 use crate::message::{FinishReason, Message, Usage};
 use crate::provider::{self, Catalogue, ToolSpec};
-use crate::text;
 use crate::tool::named::Reach;
 use crate::tool::{self, Tool};
+use permission::Grant;
+use toolbox::Toolbox;
 
 pub use agents::{Agent, AgentView};
-use permission::{Decision, Grant};
+pub use question::{Permits, Question, Reply};
 
 /// Who types waits for the paths, and may be gone by then.
 const FIND_TIME: Duration = Duration::from_millis(200);
@@ -112,7 +112,7 @@ impl Engine {
     pub fn new(config: &Config, catalogue: Catalogue, root: PathBuf) -> Result<Self, Problem> {
         let tools = tool::all(config.server.limits.command_time);
         let agents = agents::all(config, &tools, &root);
-        let specs = specs(&tools, &agents);
+        let specs = toolbox::specs(&tools, &agents);
         let default_agent = config.default_agent.clone().unwrap_or_else(|| "build".to_owned());
         let engine = Self {
             root,
@@ -268,209 +268,6 @@ struct LeftBehind<'a>(&'a Cancel);
 impl Drop for LeftBehind<'_> {
     fn drop(&mut self) {
         tool::end_turn(self.0);
-    }
-}
-
-/// The tools of one turn.
-struct Toolbox<'a> {
-    engine: &'a Engine,
-    agent: &'a Agent,
-    /// Whether the model can call any.
-    has_tools: bool,
-    cancel: &'a Cancel,
-    permits: &'a mut dyn Permits,
-    /// The `always` answers of the session.
-    grants: Vec<Grant>,
-}
-
-/// What a call of a tool came to.
-#[derive(Debug, Clone, PartialEq)]
-struct CallResult {
-    text: String,
-    is_error: bool,
-    denied: Option<Denial>,
-    /// How long it ran, if it did.
-    ran: Option<Duration>,
-}
-
-/// A tool call that a person has to permit.
-pub struct Question<'a> {
-    /// The call.
-    pub call_id: &'a str,
-    /// The tool.
-    pub tool: &'a str,
-    /// Its arguments.
-    pub args: &'a Value,
-    /// Why it asks.
-    pub reason: String,
-    /// What `always` would allow.
-    pub always: Vec<String>,
-}
-
-/// What came of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reply {
-    /// Yes, this time.
-    Once,
-    /// Yes, and for the rest of the session.
-    Always,
-    /// No.
-    Reject,
-    /// Nobody answered in time.
-    TimedOut,
-    /// The turn was stopped.
-    Cancelled,
-}
-
-impl Reply {
-    /// The word of it on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Once => "once",
-            Self::Always => "always",
-            Self::Reject => "reject",
-            Self::TimedOut => "timeout",
-            Self::Cancelled => "aborted",
-        }
-    }
-
-    /// The reply that a client may give by this word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Once, Self::Always, Self::Reject].into_iter().find(|reply| reply.as_str() == word)
-    }
-}
-
-/// Whoever can be asked to permit a tool call.
-pub trait Permits {
-    /// Whether anybody can answer.
-    fn can_ask(&self) -> bool;
-    /// Asks, and waits for the answer.
-    fn ask(&mut self, question: Question<'_>, say: &mut dyn FnMut(Body)) -> Reply;
-}
-
-/// Runs tools for a turn.
-trait Tools {
-    /// What the model may call.
-    fn specs(&self) -> Arc<[ToolSpec]>;
-    /// Runs one call; a failure is a result.
-    fn call(&mut self, id: &str, tool: &str, args: &Value, say: &mut dyn FnMut(Body))
-    -> CallResult;
-}
-
-/// The tools of each agent as models are told of them; all turns share them.
-fn specs(
-    tools: &[Box<dyn Tool>],
-    agents: &BTreeMap<String, Arc<Agent>>,
-) -> BTreeMap<String, Arc<[ToolSpec]>> {
-    let spec = |tool: &dyn Tool| ToolSpec {
-        name: tool.name().into(),
-        description: tool.description().into(),
-        schema: tool.schema().into(),
-    };
-    let all: Vec<_> = tools.iter().map(|tool| spec(tool.as_ref())).collect();
-    let of = |agent: &Agent| all.iter().filter(|spec| agent.may_use(&spec.name)).cloned().collect();
-    agents.iter().map(|(id, agent)| (id.clone(), of(agent))).collect()
-}
-
-impl Tools for Toolbox<'_> {
-    fn specs(&self) -> Arc<[ToolSpec]> {
-        let specs = self.engine.specs.get(&self.agent.id).filter(|_| self.has_tools);
-        specs.cloned().unwrap_or_default()
-    }
-
-    fn call(
-        &mut self,
-        id: &str,
-        name: &str,
-        args: &Value,
-        say: &mut dyn FnMut(Body),
-    ) -> CallResult {
-        let refused = |text: String, denied| CallResult { text, is_error: true, denied, ran: None };
-        let Some(tool) = self.engine.tools.iter().find(|tool| tool.name() == name) else {
-            let known: Vec<_> = self.agent.tools.iter().map(String::as_str).collect();
-            let text = format!("there is no tool \"{name}\"; there are {}", known.join(", "));
-            return refused(text, None);
-        };
-        if !self.agent.may_use(name) {
-            let text = format!("the agent \"{}\" may not use {name}", self.agent.id);
-            return refused(text, Some(Denial::Agent));
-        }
-        if let Err((text, denial)) = self.permit(id, name, args, say) {
-            return refused(text, Some(denial));
-        }
-        let call_id = id.to_owned();
-        let mut output = |content: &str| {
-            say(Body::ToolOutput { id: call_id.clone(), content: content.to_owned() });
-        };
-        let mut context = tool::Context {
-            root: &self.engine.root,
-            cancel: self.cancel,
-            hidden_env: &self.engine.hidden_env,
-            output: &mut output,
-        };
-        let begun = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| tool.run(args, &mut context)));
-        let ran = Some(begun.elapsed());
-        let (text, is_error) = match outcome {
-            Ok(Ok(text)) => (text, false),
-            Ok(Err(text)) => (text, true),
-            Err(_) => {
-                (format!("{name} failed by a bug in the server; its log has the place"), true)
-            }
-        };
-        let text = text::keep_both_ends(&text, tool::RESULT_BYTES);
-        CallResult { text, is_error, denied: None, ran }
-    }
-}
-
-impl Toolbox<'_> {
-    /// The arguments with the path that links lead to, where that is another one.
-    fn led_to(&self, args: &Value) -> Option<Value> {
-        let given = args.get("path")?.as_str()?;
-        let led_to = tool::led_to(&self.engine.root, given)?;
-        let mut args = args.clone();
-        args["path"] = Value::String(led_to);
-        Some(args)
-    }
-
-    /// Asks the configuration, and a person where it says so. A refusal is told to the model.
-    fn permit(
-        &mut self,
-        id: &str,
-        tool: &str,
-        args: &Value,
-        say: &mut dyn FnMut(Body),
-    ) -> Result<(), (String, Denial)> {
-        let decision = self.agent.policy.decide(tool, args, &self.grants);
-        // A rule holds for what a link leads to, as well as for the link.
-        let decision = match self.led_to(args) {
-            Some(args) => decision.or_stricter(self.agent.policy.decide(tool, &args, &self.grants)),
-            None => decision,
-        };
-        let (reason, always) = match decision {
-            Decision::Allow => return Ok(()),
-            Decision::Deny { reason } => return Err((reason, Denial::Configuration)),
-            Decision::Ask { reason, always } => (reason, always),
-        };
-        if !self.permits.can_ask() {
-            return Err((format!("{reason}; nobody can be asked here"), Denial::Nobody));
-        }
-        let question = Question { call_id: id, tool, args, reason, always: always.clone() };
-        match self.permits.ask(question, say) {
-            Reply::Once => Ok(()),
-            Reply::Always => {
-                let tool = tool.to_owned();
-                let granted =
-                    always.into_iter().map(|pattern| Grant { tool: tool.clone(), pattern });
-                self.grants.extend(granted);
-                Ok(())
-            }
-            Reply::Reject => Err(("the person said no".to_owned(), Denial::Rejected)),
-            Reply::TimedOut => Err(("nobody answered in time".to_owned(), Denial::Rejected)),
-            Reply::Cancelled => Err(("the turn was stopped".to_owned(), Denial::Rejected)),
-        }
     }
 }
 

@@ -5,7 +5,8 @@
 
 use std::time::Instant;
 
-use crate::agent::{CallResult, Emit, Outcome, Tools};
+use crate::agent::toolbox::{CallResult, Tools};
+use crate::agent::{Emit, Outcome};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
@@ -247,7 +248,7 @@ impl Turn<'_, '_> {
                 "the arguments have {length} bytes, and {ARGS_BYTES} are allowed: work in \
                  smaller pieces"
             );
-            CallResult { text, is_error: true, denied: None, ran: None }
+            CallResult::refused(text, None)
         } else {
             let mut failure = None;
             let emit = &mut *self.emit;
