@@ -1,6 +1,8 @@
 //! Markdown as lines of a terminal: headings bold, lists with their indent, quotes with a bar, code
 //! with its language and colours, tables aligned, links with their address.
 
+mod page;
+
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use ratatui_core::style::{Modifier, Style};
 use ratatui_core::text::{Line, Span};
@@ -9,18 +11,9 @@ use super::highlight::Highlighter;
 use super::look::Look;
 use super::table::Table;
 use super::wrap::{Break, fill, span, untabbed, width};
+use page::Page;
 
-/// Deeper indents than this make no narrower text.
-const DEEPEST: usize = 8;
-
-/// What came of a text.
-#[derive(Debug, Default)]
-pub(crate) struct Rendered {
-    pub(crate) lines: Vec<Line<'static>>,
-    /// Where the last block begins that surely is one, in bytes of the text and in lines: what stands before does not
-    /// change when text is added.
-    pub(crate) last: (usize, usize),
-}
+pub(crate) use page::Rendered;
 
 /// Renders a text, or the rest of one.
 pub(crate) fn render(text: &str, most: usize, look: Look, is_rest: bool) -> Rendered {
@@ -30,52 +23,37 @@ pub(crate) fn render(text: &str, most: usize, look: Look, is_rest: bool) -> Rend
     options.insert(Options::ENABLE_TASKLISTS);
     let mut writer = Writer {
         look,
-        most,
-        complete: text.rfind('\n').map_or(0, |at| at + 1),
-        rendered: Rendered::default(),
-        has_before: is_rest,
+        page: Page::new(text, most, is_rest),
         depth: 0,
         inline: Vec::new(),
         styles: vec![Style::new()],
-        indents: Vec::new(),
-        marker: None,
         lists: Vec::new(),
         code: None,
         table: None,
         links: Vec::new(),
-        is_tight: false,
     };
     for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
         writer.event(event, range.start);
     }
     writer.flush();
-    writer.rendered
+    writer.page.rendered
 }
 
 struct Writer {
     look: Look,
-    most: usize,
-    /// Where the last line begins, which may not have come whole.
-    complete: usize,
-    rendered: Rendered,
-    /// A block stands before the next one.
-    has_before: bool,
+    page: Page,
+    /// Blocks that are open.
     depth: usize,
     /// Text of the block under way.
     inline: Vec<Span<'static>>,
     styles: Vec<Style>,
-    /// What begins each line, the outermost first.
-    indents: Vec<Span<'static>>,
-    /// What begins the next line instead of the last indent.
-    marker: Option<Span<'static>>,
     /// The next number of each list, or none for bullets.
     lists: Vec<Option<u64>>,
+    /// The language of the code under way, and its text.
     code: Option<(String, String)>,
     table: Option<Table>,
     /// The address of each open link, and where its text began.
     links: Vec<(String, usize)>,
-    /// The next block of an item follows without a blank line.
-    is_tight: bool,
 }
 
 impl Writer {
@@ -83,7 +61,7 @@ impl Writer {
         match event {
             Event::Start(tag) => {
                 if self.depth == 0 {
-                    self.begin_block(at);
+                    self.page.begin_block(at);
                 }
                 self.depth += 1;
                 self.start(tag);
@@ -108,9 +86,9 @@ impl Writer {
             Event::HardBreak => self.inline.push(span("\n", self.style())),
             Event::Rule => {
                 if self.depth == 0 {
-                    self.begin_block(at);
+                    self.page.begin_block(at);
                 }
-                let length = self.room().min(40);
+                let length = self.page.room().min(40);
                 self.inline.push(span("─".repeat(length), Look::muted()));
                 self.flush();
             }
@@ -122,24 +100,11 @@ impl Writer {
         }
     }
 
-    /// A block that stands in nothing else.
-    fn begin_block(&mut self, at: usize) {
-        // What a line is, is known at its end: only then have the blocks before it ended.
-        if at < self.complete {
-            self.rendered.last = (at, self.rendered.lines.len());
-        }
-        if self.has_before {
-            self.rendered.lines.push(Line::default());
-        }
-        self.has_before = true;
-        self.is_tight = true;
-    }
-
     fn start(&mut self, tag: Tag<'_>) {
         match tag {
-            Tag::Paragraph | Tag::HtmlBlock => self.gap(),
+            Tag::Paragraph | Tag::HtmlBlock => self.page.gap(),
             Tag::Heading { level, .. } => {
-                self.gap();
+                self.page.gap();
                 let style = self.style().add_modifier(Modifier::BOLD);
                 let style = if level as usize <= 1 {
                     style.add_modifier(Modifier::UNDERLINED)
@@ -149,12 +114,12 @@ impl Writer {
                 self.styles.push(style);
             }
             Tag::BlockQuote(_) => {
-                self.gap();
-                self.indents.push(span("▎ ", Look::muted()));
+                self.page.gap();
+                self.page.indents.push(span("▎ ", Look::muted()));
             }
             Tag::CodeBlock(kind) => {
                 self.flush();
-                self.gap();
+                self.page.gap();
                 let language = match kind {
                     CodeBlockKind::Fenced(info) => {
                         info.split([' ', ',', '{']).next().unwrap_or_default().to_owned()
@@ -166,10 +131,10 @@ impl Writer {
             Tag::List(first) => {
                 self.flush();
                 if self.lists.is_empty() {
-                    self.gap();
+                    self.page.gap();
                 }
                 self.lists.push(first);
-                self.is_tight = true;
+                self.page.is_tight = true;
             }
             Tag::Item => {
                 self.flush();
@@ -181,9 +146,9 @@ impl Writer {
                     _ => "• ".to_owned(),
                 };
                 let blanks = " ".repeat(width(&marker));
-                self.marker = Some(span(marker, self.look.accent()));
-                self.indents.push(span(blanks, Style::new()));
-                self.is_tight = true;
+                self.page.marker = Some(span(marker, self.look.accent()));
+                self.page.indents.push(span(blanks, Style::new()));
+                self.page.is_tight = true;
             }
             Tag::Emphasis => self.styles.push(self.style().add_modifier(Modifier::ITALIC)),
             Tag::Strong => self.styles.push(self.style().add_modifier(Modifier::BOLD)),
@@ -195,7 +160,7 @@ impl Writer {
                 self.styles.push(self.style().add_modifier(Modifier::UNDERLINED));
             }
             Tag::Table(alignments) => {
-                self.gap();
+                self.page.gap();
                 self.table = Some(Table::new(&alignments));
             }
             Tag::TableHead | Tag::TableRow => {
@@ -211,30 +176,30 @@ impl Writer {
         match tag {
             TagEnd::Paragraph | TagEnd::HtmlBlock => {
                 self.flush();
-                self.is_tight = false;
+                self.page.is_tight = false;
             }
             TagEnd::Heading(_) => {
                 self.flush();
                 self.styles.pop();
-                self.is_tight = false;
+                self.page.is_tight = false;
             }
             TagEnd::BlockQuote(_) => {
                 self.flush();
-                self.indents.pop();
-                self.is_tight = false;
+                self.page.indents.pop();
+                self.page.is_tight = false;
             }
             TagEnd::CodeBlock => self.end_code(),
             TagEnd::List(_) => {
                 self.lists.pop();
-                self.is_tight = false;
+                self.page.is_tight = false;
             }
             TagEnd::Item => {
-                if self.inline.is_empty() && self.marker.is_some() {
+                if self.inline.is_empty() && self.page.marker.is_some() {
                     self.inline.push(span("", Style::new()));
                 }
                 self.flush();
-                self.indents.pop();
-                self.is_tight = true;
+                self.page.indents.pop();
+                self.page.is_tight = true;
             }
             TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough => _ = self.styles.pop(),
             TagEnd::Link | TagEnd::Image => {
@@ -257,10 +222,10 @@ impl Writer {
             }
             TagEnd::Table => {
                 if let Some(table) = self.table.take() {
-                    let lines = table.lines(self.room(), self.look);
-                    self.put(lines);
+                    let lines = table.lines(self.page.room(), self.look);
+                    self.page.put(lines);
                 }
-                self.is_tight = false;
+                self.page.is_tight = false;
             }
             _ => {}
         }
@@ -283,63 +248,20 @@ impl Writer {
         }
         let mut highlighter = Highlighter::new(&language, self.look);
         let indent = [span("  ", Style::new())];
-        let room = self.room();
+        let room = self.page.room();
         for line in code.trim_end_matches('\n').split('\n') {
             let pieces = highlighter.line(&untabbed(line));
             lines.extend(fill(&pieces, room, &indent, &indent, Break::Anywhere));
         }
-        self.put(lines);
-        self.is_tight = false;
-    }
-
-    /// Adds lines that are whole but for the indents.
-    fn put(&mut self, lines: Vec<Line<'static>>) {
-        for line in lines {
-            let (first, _) = self.starts();
-            self.marker = None;
-            let spans = first.into_iter().chain(line.spans).collect::<Vec<_>>();
-            self.rendered.lines.push(Line::from(spans));
-        }
+        self.page.put(lines);
+        self.page.is_tight = false;
     }
 
     /// Ends the text under way.
     fn flush(&mut self) {
-        if self.inline.is_empty() {
-            return;
+        if !self.inline.is_empty() {
+            self.page.fill(&std::mem::take(&mut self.inline));
         }
-        let inline = std::mem::take(&mut self.inline);
-        let (first, rest) = self.starts();
-        self.marker = None;
-        let lines = fill(&inline, self.most, &first, &rest, Break::Words);
-        self.rendered.lines.extend(lines);
-    }
-
-    /// A blank line between blocks that stand in the same one.
-    fn gap(&mut self) {
-        if !self.is_tight {
-            let (_, rest) = self.starts();
-            self.rendered.lines.push(Line::from(rest));
-        }
-        self.is_tight = true;
-    }
-
-    /// What begins the next line, and those after it.
-    fn starts(&self) -> (Vec<Span<'static>>, Vec<Span<'static>>) {
-        let rest: Vec<_> = self.indents.iter().take(DEEPEST).cloned().collect();
-        let mut first = rest.clone();
-        if let Some(marker) = &self.marker {
-            if self.indents.len() <= DEEPEST {
-                first.pop();
-            }
-            first.push(marker.clone());
-        }
-        (first, rest)
-    }
-
-    fn room(&self) -> usize {
-        let used: usize =
-            self.indents.iter().take(DEEPEST).map(|indent| width(&indent.content)).sum();
-        self.most.saturating_sub(used).max(8)
     }
 
     fn style(&self) -> Style {
@@ -350,6 +272,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::super::look::Depth;
+    use super::page::DEEPEST;
     use super::*;
 
     const LOOK: Look = Look { depth: Depth::Named, is_light: false };
