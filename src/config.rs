@@ -31,7 +31,6 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-pub use addresses::parse_origin;
 pub use credentials::{Credentials, credentials, password_source};
 pub use env::{Env, data_dir};
 pub use error::{ConfigError, Issue};

@@ -1,4 +1,4 @@
-//! Asking a person to permit a tool call: what is asked, what may be answered, and who can be asked.
+//! Asking a person to permit a tool call: what is asked, what may be answered, who can be asked.
 
 use serde_json::Value;
 

@@ -170,8 +170,8 @@ impl Printer {
         self.beside(&word(text));
     }
 
-    /// Writes a line that is no text of the assistant. Where both streams are one it goes the text's way, so
-    /// that it begins a line, and comes where it belongs.
+    /// Writes a line that is no text of the assistant. Where both streams are one it goes the text's
+    /// way, so that it begins a line, and comes where it belongs.
     fn beside(&mut self, line: &str) {
         if !self.is_one_stream {
             return stderr(line);

@@ -58,13 +58,7 @@ pub(super) fn base_path(text: &str) -> Result<String, Wrong> {
 }
 
 /// An origin as browsers write it: scheme and host in small letters, the port only where it is
-/// not the scheme's own, no slash at the end. None if it is not one.
-#[must_use]
-pub fn parse_origin(text: &str) -> Option<String> {
-    origin(text).ok()
-}
-
-/// An origin, or why it is none.
+/// not the scheme's own, no slash at the end. Or why it is none.
 pub(super) fn origin(text: &str) -> Result<String, Wrong> {
     let text = text.trim();
     match text {
@@ -150,7 +144,7 @@ mod tests {
             ("http://[::1]", "http://[::1]"),
             ("tauri://localhost", "tauri://localhost"),
         ] {
-            assert_eq!(parse_origin(given).as_deref(), Some(expected), "{given}");
+            assert_eq!(origin(given).ok().as_deref(), Some(expected), "{given}");
         }
         for wrong in [
             "",
@@ -174,7 +168,7 @@ mod tests {
             "http://[x]",
             "http://[::1",
         ] {
-            assert_eq!(parse_origin(wrong), None, "{wrong}");
+            assert!(origin(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -112,12 +112,6 @@ impl Response {
         fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
     }
 
-    /// The body.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.body
-    }
-
     /// Writes it, in one write where it is small. `buffer` is scratch space. Returns the number
     /// of bytes.
     // Streams last, and what printing takes of the stack is no part of their frames; so too below.

@@ -1,4 +1,4 @@
-//! What this process was started with and may use: signals, a terminal, descriptors, memory, a clock.
+//! What this process was started with and may use: signals, terminal, descriptors, memory, clock.
 
 use std::time::Duration;
 

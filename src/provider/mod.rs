@@ -42,7 +42,6 @@ pub use catalogue::{
 };
 pub(crate) use failure::one_line;
 pub use meter::Meter;
-pub use retry::Policy;
 
 /// What a model is asked.
 pub struct Request<'a> {

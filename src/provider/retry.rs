@@ -11,15 +11,15 @@ use super::failure::{Again, Failure};
 
 /// How patiently a provider is asked again before its first token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// How often to ask again.
-    pub retries: u32,
+    pub(crate) retries: u32,
     /// The first wait, which doubles with every attempt.
-    pub first: Duration,
+    pub(crate) first: Duration,
     /// The longest wait of ours.
-    pub longest: Duration,
+    pub(crate) longest: Duration,
     /// The longest wait that a provider may ask for; a longer one fails at once.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl Default for Policy {

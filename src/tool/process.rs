@@ -36,7 +36,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a command in a session and a process group of its own, marked, and dying with this server.
+    /// Starts a command in a session and a process group of its own, marked, and dying with this
+    /// server.
     pub fn start(mut command: Command) -> io::Result<Self> {
         let call = Call::next();
         command.env(MARK, call.mark());

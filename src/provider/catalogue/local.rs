@@ -1,9 +1,9 @@
 //! Model servers on this machine: who answers, with what, and whose process it is.
 //!
 //! Ollama, LM Studio and llama.cpp speak Chat Completions and list their models at `/v1/models`.
-//! They are asked lazily, and only where something listens; the answer is kept for a moment. On a shared host anybody can listen
-//! on a known port, so a server counts as this person's only when the listening socket belongs to
-//! them or to root, as `/proc/net/tcp` says.
+//! They are asked lazily, and only where something listens; the answer is kept for a moment. On a
+//! shared host anybody can listen on a known port, so a server counts as this person's only when
+//! the listening socket belongs to them or to root, as `/proc/net/tcp` says.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

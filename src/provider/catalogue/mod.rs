@@ -17,7 +17,6 @@ use self::known::KNOWN;
 use self::local::Local;
 use super::endpoint::without_credentials;
 use super::proxy::Proxies;
-use super::retry::Policy;
 use super::roots::Roots;
 use crate::config::{Config, Env};
 
@@ -38,7 +37,6 @@ pub struct Catalogue {
     /// The model that answers where nobody chose one, if the settings lead to any.
     default: Option<String>,
     silence: std::time::Duration,
-    policy: Policy,
     proxies: Proxies,
     roots: Roots,
 }
@@ -69,17 +67,9 @@ impl Catalogue {
             disabled,
             default,
             silence: config.server.limits.provider_time,
-            policy: Policy::default(),
             proxies: Proxies::new(env),
             roots: Roots::new(env),
         }
-    }
-
-    /// The same catalogue with another patience.
-    #[must_use]
-    pub fn with_policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
-        self
     }
 
     /// Every model that is known by name, those that cannot be asked included.

@@ -13,6 +13,7 @@ use crate::provider::Provider;
 use crate::provider::endpoint::{Endpoint, without_credentials};
 use crate::provider::offline::Guide;
 use crate::provider::remote::Remote;
+use crate::provider::retry::Policy;
 use crate::text::distance;
 
 /// A model that can be asked.
@@ -177,7 +178,7 @@ impl Catalogue {
             output_known: None,
             cost: None,
             silence: self.silence,
-            policy: self.policy,
+            policy: Policy::default(),
             proxies: self.proxies.clone(),
             roots: self.roots.clone(),
         }

@@ -47,33 +47,23 @@ pub enum Next {
 }
 
 impl Store {
-    /// Follows a session: what came after an event, or from now on.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`], or no descriptor is left for the wake-up.
-    pub fn follow(&self, session: &str, after: Option<EventId>) -> Result<Follower, StoreError> {
-        self.follow_with(session, after, Arc::new(Waker::new()?))
-    }
-
-    /// Follows a session and wakes a waker that others share.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`], or [`StoreError::Crowded`].
-    pub fn follow_with(
+    /// Follows a session's events alone: what came after one, or from now on.
+    #[cfg(test)]
+    pub(super) fn follow(
         &self,
         session: &str,
         after: Option<EventId>,
-        waker: Arc<Waker>,
     ) -> Result<Follower, StoreError> {
         self.shared.backend.head(session)?;
-        self.enter(session, after, Queue::new(waker, false), FOLLOWERS)
+        self.enter(session, after, Queue::new(Arc::new(Waker::new()?), false), FOLLOWERS)
     }
 
-    /// The same, and how the session stands whenever that changes: `session_changed` comes among
+    /// Follows a session, and wakes a waker that others share: what came after an event, or from
+    /// now on, and how the session stands whenever that changes: `session_changed` comes among
     /// the events, without an id.
     ///
     /// # Errors
-    /// As [`Store::follow_with`].
+    /// [`StoreError::Missing`], or [`StoreError::Crowded`].
     pub fn subscribe(
         &self,
         session: &str,

@@ -1,5 +1,5 @@
-//! What the holder of a session's lease does with it: takes it, stores events and tells them, changes
-//! the head, and gives it back or forgets the session.
+//! What the holder of a session's lease does: takes it, stores events and tells them, changes the
+//! head, and gives the lease back or forgets the session.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
