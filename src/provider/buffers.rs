@@ -48,16 +48,14 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Gives back what is not used while an answer is awaited.
-    pub(super) fn rest(&mut self) {
+    /// Gives back what is not used while an answer is awaited. `false` if so much has come that
+    /// nothing more is taken.
+    #[must_use]
+    pub(super) fn rest(&mut self) -> bool {
         self.output = Vec::new();
         // Without the bytes that were read, and their room.
         self.input = self.input.split_off(std::mem::take(&mut self.read));
-    }
-
-    /// Whether so much has come that nothing more is taken.
-    pub(super) fn is_full(&self) -> bool {
-        self.input.len() - self.read > UNREAD
+        self.input.len() <= UNREAD
     }
 
     /// What was written, to be sent.
@@ -97,8 +95,7 @@ impl Transport for Buffered {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.buffers.rest();
-        if self.buffers.is_full() {
+        if !self.buffers.rest() {
             return Ok(false);
         }
         let beneath = &mut self.beneath;

@@ -98,8 +98,7 @@ impl Transport for Socket {
         let timeout = timeout.for_read();
         in_time(&timeout)?;
         let time = timeout.not_zero().map(|time| *time);
-        self.buffers.rest();
-        if self.buffers.is_full() {
+        if !self.buffers.rest() {
             return Ok(false);
         }
         let (stream, buffers, waits) = (&*self.stream, &mut self.buffers, &mut self.waits);
