@@ -25,6 +25,21 @@ pub(super) type Line = Box<dyn Transport>;
 /// A request that is to be sent.
 pub(super) type Prepared = Box<Call<Prepare>>;
 
+/// A request that cannot be sent as it is. Its headers are partly the configuration's.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unsendable {
+    #[error("{0}")]
+    Head(ureq_proto::Error),
+    #[error("another body is announced than the one that it has")]
+    Body,
+}
+
+impl From<Unsendable> for Error {
+    fn from(error: Unsendable) -> Self {
+        Self::Other(Box::new(error))
+    }
+}
+
 /// An answer whose head has come.
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -79,22 +94,23 @@ fn send(
 ) -> Result<Box<Call<RecvResponse>>, Error> {
     let mut call = call.proceed();
     while !call.can_proceed() {
-        let length = call.write(line.buffers().output())?;
+        let length = call.write(line.buffers().output()).map_err(Unsendable::Head)?;
         line.transmit_output(length, timeout)?;
     }
-    let Some(SendRequestResult::SendBody(mut call)) = call.proceed()? else {
-        return Err(Error::BodyExceedsLimit(0));
+    let Some(SendRequestResult::SendBody(mut call)) = call.proceed().map_err(Unsendable::Head)?
+    else {
+        return Err(Unsendable::Body.into());
     };
     let mut rest = body;
     while !call.can_proceed() {
         let room = line.buffers().output();
         let (part, after) = rest.split_at(rest.len().min(room.len()));
         room[..part.len()].copy_from_slice(part);
-        call.consume_direct_write(part.len())?;
+        call.consume_direct_write(part.len()).map_err(|_| Unsendable::Body)?;
         line.transmit_output(part.len(), timeout)?;
         rest = after;
     }
-    let call = call.proceed().ok_or(Error::BodyExceedsLimit(body.len() as u64))?;
+    let call = call.proceed().ok_or(Unsendable::Body)?;
     Ok(Box::new(call))
 }
 

@@ -220,6 +220,19 @@ fn a_key_that_cannot_be_sent_is_not_shown() {
 }
 
 #[test]
+fn a_header_that_contradicts_the_request_is_the_configurations() {
+    for (name, value) in [("Content-Length", "3"), ("Transfer-Encoding", "chunked")] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut endpoint = at(&format!("http://{}/v1", listener.local_addr().unwrap()));
+        endpoint.headers = vec![(name.into(), Secret::new(value))];
+        let (chunks, problem) = pull(endpoint, &Cancel::new());
+        let problem = problem.unwrap();
+        assert_eq!((chunks, problem.code), (vec![], Code::ProviderNotConfigured), "{name}");
+        assert!(problem.detail.contains("a header of the configuration"), "{}", problem.detail);
+    }
+}
+
+#[test]
 fn a_proxy_of_another_kind_is_refused_in_words() {
     let env = [("ALL_PROXY", "socks5://127.0.0.1:1080")].into_iter().collect();
     let proxies = super::proxy::Proxies::new(&env);

@@ -11,7 +11,7 @@ use ureq::{Proxy, ProxyProtocol, Timeout};
 
 use super::dial::{Dial, Idle, NoThread, Open};
 use super::endpoint::Endpoint;
-use super::exchange::{self, Answer};
+use super::exchange::{self, Answer, Unsendable};
 use super::failure::{Again, Failure};
 use super::retry::asked_wait;
 use crate::cancel::Cancel;
@@ -211,6 +211,13 @@ impl Transport {
                     "{name} cannot be asked: its address ({base}), {} or a header of the \
                      configuration has a character that HTTP does not allow.",
                     endpoint.key_origin
+                ),
+            ),
+            ureq::Error::Other(other) if other.is::<Unsendable>() => Failure::fatal(
+                Code::ProviderNotConfigured,
+                format!(
+                    "{name} cannot be asked: a header of the configuration does not go with the \
+                     request ({other})."
                 ),
             ),
             ureq::Error::Other(other) if other.is::<NoThread>() => {
