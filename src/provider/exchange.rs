@@ -6,6 +6,7 @@
 //! whatever needs room.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use ureq::http::header::CONTENT_ENCODING;
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Request, Response};
@@ -19,6 +20,9 @@ use super::dial::Idle;
 
 /// Bytes of an answer's head.
 const HEAD: usize = 64 * 1024;
+
+/// How long what has been sent may take to come.
+const BRIEF: Duration = Duration::from_millis(50);
 
 /// A connection.
 pub(super) type Line = Box<dyn Transport>;
@@ -75,43 +79,72 @@ pub(super) fn ask(
     timeout: NextTimeout,
     idle: &Idle,
 ) -> Result<Answer, Error> {
-    let mut call = send(&mut *line, call, &body, timeout)?;
+    let (mut call, sent) = send(&mut *line, call, &body, timeout)?;
     drop(body);
-    loop {
-        let progress = line.maybe_await_input(timeout)?;
-        if let Some(head) = head(&mut *line, &mut call, progress)? {
-            return answer(line, call, head, timeout, idle);
-        }
+    match sent.and_then(|()| wait_for_head(&mut *line, &mut call, timeout)) {
+        Ok(head) => answer(line, call, head, timeout, idle),
+        Err(error) => refusal(line, call, error),
     }
 }
 
+/// Sends the request, as far as the connection takes it.
 #[inline(never)]
 fn send(
     line: &mut dyn Transport,
     call: Prepared,
     body: &[u8],
     timeout: NextTimeout,
-) -> Result<Box<Call<RecvResponse>>, Error> {
+) -> Result<(Box<Call<RecvResponse>>, Result<(), Error>), Error> {
+    let mut sent = Ok(());
     let mut call = call.proceed();
     while !call.can_proceed() {
         let length = call.write(line.buffers().output()).map_err(Unsendable::Head)?;
-        line.transmit_output(length, timeout)?;
+        sent = sent.and_then(|()| line.transmit_output(length, timeout));
     }
     let Some(SendRequestResult::SendBody(mut call)) = call.proceed().map_err(Unsendable::Head)?
     else {
         return Err(Unsendable::Body.into());
     };
+    call.consume_direct_write(body.len()).map_err(|_| Unsendable::Body)?;
     let mut rest = body;
-    while !call.can_proceed() {
+    while sent.is_ok() && !rest.is_empty() {
         let room = line.buffers().output();
         let (part, after) = rest.split_at(rest.len().min(room.len()));
         room[..part.len()].copy_from_slice(part);
-        call.consume_direct_write(part.len()).map_err(|_| Unsendable::Body)?;
-        line.transmit_output(part.len(), timeout)?;
+        sent = line.transmit_output(part.len(), timeout);
         rest = after;
     }
     let call = call.proceed().ok_or(Unsendable::Body)?;
-    Ok(Box::new(call))
+    Ok((Box::new(call), sent))
+}
+
+fn wait_for_head(
+    line: &mut dyn Transport,
+    call: &mut Call<RecvResponse>,
+    timeout: NextTimeout,
+) -> Result<Response<()>, Error> {
+    loop {
+        let progress = line.maybe_await_input(timeout)?;
+        if let Some(head) = head(line, call, progress)? {
+            return Ok(head);
+        }
+    }
+}
+
+/// What a provider says that refuses a request before it has all of it, and leaves. Where it says
+/// nothing, `error` is all that is known.
+#[inline(never)]
+fn refusal(
+    mut line: Line,
+    mut call: Box<Call<RecvResponse>>,
+    error: Error,
+) -> Result<Answer, Error> {
+    match wait_for_head(&mut *line, &mut call, at_once()) {
+        Ok(head) if !head.status().is_success() => {
+            answer(line, call, head, at_once(), &Idle::default())
+        }
+        Ok(_) | Err(_) => Err(error),
+    }
 }
 
 /// The head, if all of it has come.
@@ -239,8 +272,14 @@ fn cut_off() -> Error {
     io::Error::from(io::ErrorKind::UnexpectedEof).into()
 }
 
+/// For a connection that failed: what has come is read, and nothing more is written.
+fn at_once() -> NextTimeout {
+    let (each, never) = (Some(BRIEF.into()), Some(Duration::ZERO.into()));
+    NextTimeout { per_read: each, per_write: never, ..Default::default() }
+}
+
 /// No bound but that of each read and write.
-pub(super) fn patience(silence: std::time::Duration) -> NextTimeout {
+pub(super) fn patience(silence: Duration) -> NextTimeout {
     let each = Some(silence.into());
     NextTimeout { per_read: each, per_write: each, reason: Timeout::Global, ..Default::default() }
 }

@@ -6,6 +6,8 @@
 mod anthropic;
 mod buffers;
 mod catalogue;
+#[cfg(test)]
+mod connection_tests;
 mod decode;
 mod dial;
 mod endpoint;

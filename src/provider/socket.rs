@@ -77,6 +77,10 @@ impl Transport for Socket {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        if timeout.per_write.is_some_and(|time| time.is_zero()) {
+            // TLS, which has something to send, reads on all the same.
+            return Err(io::Error::from(io::ErrorKind::WouldBlock).into());
+        }
         let timeout = timeout.for_write();
         in_time(&timeout)?;
         let patience = timeout.not_zero().map(|time| *time);
