@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -13,11 +14,15 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::endpoint::Endpoint;
 use super::remote::Remote;
 use super::roots::Roots;
-use super::testing::{answer, endpoint, message, text};
-use super::{Chunk, Provider, Request};
+use super::testing::{answer, chunked, endpoint, head, message, read_request, text};
+use super::{Chunk, Provider, Request, Stop};
 use crate::cancel::Cancel;
 use crate::error::Problem;
 use crate::message::Role;
+
+const HELLO: &str =
+    r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hello"}}"#;
+const STOP: &str = r#"{"type":"message_stop"}"#;
 
 /// The provider's end of a connection.
 trait Wire: Read + Write + Send {}
@@ -83,6 +88,119 @@ fn a_refusal_before_the_request_is_whole_is_told_in_its_words() {
         let detail = problem.unwrap().detail;
         assert!(detail.contains("413: the prompt is too long"), "TLS: {is_tls}, {detail}");
         assert_eq!(chunks, []);
+        thread.join().unwrap();
+    }
+}
+
+/// A streamed answer on a connection that stays, without the chunk that ends it.
+fn unended() -> String {
+    head().replace("connection: close\r\n", "") + &chunked(HELLO) + &chunked(STOP)
+}
+
+/// One that is whole.
+fn whole() -> String {
+    unended() + "0\r\n\r\n"
+}
+
+/// Takes a request and answers it.
+fn serve(wire: &mut dyn Wire, said: &str) {
+    read_request(wire);
+    wire.write_all(said.as_bytes()).unwrap();
+    wire.flush().unwrap();
+}
+
+/// Asserts that a remote is answered, and that nothing went wrong on the way.
+fn is_answered(remote: &mut Remote) {
+    let (chunks, problem) = ask(remote, "hi");
+    let expected = vec![Chunk::Text("hello".into()), Chunk::End(Stop::Finished)];
+    assert_eq!((chunks, problem), (expected, None));
+}
+
+#[test]
+fn a_turns_requests_go_over_one_connection() {
+    for is_tls in [false, true] {
+        let (endpoint, thread) = provider(is_tls, |accept| {
+            let mut wire = accept();
+            for _ in 0..3 {
+                serve(&mut *wire, &whole());
+            }
+        });
+        let mut remote = Remote::new(endpoint.into(), &Cancel::new()).unwrap();
+        for _ in 0..3 {
+            is_answered(&mut remote);
+        }
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn an_idle_connection_that_the_provider_closed_is_made_anew() {
+    for is_tls in [false, true] {
+        let (endpoint, thread) = provider(is_tls, |accept| {
+            for _ in 0..3 {
+                serve(&mut *accept(), &whole());
+            }
+        });
+        let mut remote = Remote::new(endpoint.into(), &Cancel::new()).unwrap();
+        for _ in 0..3 {
+            is_answered(&mut remote);
+        }
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_request_that_meets_the_end_of_an_idle_connection_is_sent_anew() {
+    for is_tls in [false, true] {
+        let (endpoint, thread) = provider(is_tls, |accept| {
+            let mut wire = accept();
+            serve(&mut *wire, &whole());
+            read_request(&mut *wire);
+            drop(wire);
+            serve(&mut *accept(), &whole());
+        });
+        let mut remote = Remote::new(endpoint.into(), &Cancel::new()).unwrap();
+        is_answered(&mut remote);
+        is_answered(&mut remote);
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn an_answer_that_began_is_not_asked_for_in_silence() {
+    let (endpoint, thread) = provider(false, |accept| {
+        let mut wire = accept();
+        serve(&mut *wire, &whole());
+        serve(&mut *wire, "HTTP/1.1 200 O");
+        drop(wire);
+        serve(&mut *accept(), &whole());
+    });
+    let mut remote = Remote::new(endpoint.into(), &Cancel::new()).unwrap();
+    is_answered(&mut remote);
+    let (chunks, problem) = ask(&mut remote, "hi");
+    assert!(matches!(chunks[0], Chunk::Retry { attempt: 1, .. }), "{chunks:?} {problem:?}");
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_stream_that_does_not_end_with_its_answer_holds_nothing_up() {
+    for is_tls in [false, true] {
+        let (mut endpoint, thread) = provider(is_tls, |accept| {
+            let mut first = accept();
+            serve(&mut *first, &unended());
+            let mut second = accept();
+            // It is left before anything else is asked.
+            assert!(matches!(first.read(&mut [0]), Ok(0) | Err(_)));
+            let much = format!("9c40\r\n{}\r\n0\r\n\r\n", "x".repeat(40_000));
+            serve(&mut *second, &(unended() + &much));
+            serve(&mut *accept(), &whole());
+        });
+        // Nobody waits that long.
+        endpoint.silence = Duration::from_secs(100_000);
+        let mut remote = Remote::new(endpoint.into(), &Cancel::new()).unwrap();
+        for _ in 0..3 {
+            is_answered(&mut remote);
+        }
         thread.join().unwrap();
     }
 }

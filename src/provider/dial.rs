@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::Builder;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -32,8 +32,6 @@ use crate::os;
 const RESOLVE: Duration = Duration::from_secs(5);
 /// Time to connect, handshakes included.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a connection waits for a turn's next request.
-const IDLE: Duration = Duration::from_secs(15);
 /// Stack of the thread; only the pages that it touches count.
 const STACK: usize = 1024 * 1024;
 
@@ -198,27 +196,6 @@ impl Open {
         for handle in std::mem::take(&mut open.handles).iter().filter_map(Weak::upgrade) {
             handle.shutdown();
         }
-    }
-}
-
-/// A connection, and since when nothing is under way on it.
-type Rested = (Instant, Box<dyn Transport>);
-
-/// The connection that a turn's next request may use.
-#[derive(Clone, Default)]
-pub(super) struct Idle(Arc<Mutex<Option<Rested>>>);
-
-impl Idle {
-    /// Keeps a connection on which another request can follow.
-    pub(super) fn put(&self, line: Box<dyn Transport>) {
-        *lock(&self.0) = Some((Instant::now(), line));
-    }
-
-    /// The connection, if it is there and can be used.
-    pub(super) fn take(&self) -> Option<Box<dyn Transport>> {
-        let (since, mut line) = lock(&self.0).take()?;
-        let is_sound = since.elapsed() < IDLE && line.buffers().input().is_empty();
-        (is_sound && line.is_open()).then_some(line)
     }
 }
 

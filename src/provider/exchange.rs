@@ -8,26 +8,31 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use ureq::http::header::CONTENT_ENCODING;
+use flate2::read::MultiGzDecoder;
+use ureq::http::header::{CONNECTION, CONTENT_ENCODING};
+use ureq::http::response::Parts;
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Request, Response};
 use ureq::unversioned::transport::{NextTimeout, Transport};
 use ureq::{Error, Timeout};
 use ureq_proto::BodyMode;
 use ureq_proto::client::state::{Prepare, RecvBody, RecvResponse};
-use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
+use ureq_proto::client::{Call, RecvResponseResult, SendRequestResult};
 
-use super::dial::Idle;
+use super::idle::Idle;
 
 /// Bytes of an answer's head.
 const HEAD: usize = 64 * 1024;
 
 /// How long what has been sent may take to come.
-const BRIEF: Duration = Duration::from_millis(50);
+pub(super) const BRIEF: Duration = Duration::from_millis(50);
 
 /// A connection.
 pub(super) type Line = Box<dyn Transport>;
 /// A request that is to be sent.
 pub(super) type Prepared = Box<Call<Prepare>>;
+
+/// A request whose answer is awaited.
+type Asked = Box<Call<RecvResponse>>;
 
 /// A request that cannot be sent as it is. Its headers are partly the configuration's.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +53,14 @@ impl From<Unsendable> for Error {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
-    pub(super) body: Box<dyn Read + Send>,
+    pub(super) body: Box<dyn Body>,
+}
+
+/// The body of an answer.
+pub(super) trait Body: Read + Send {
+    /// Lets the turn's next request have the connection, though the body has not been read to its
+    /// end. It is for an answer that says of itself that it is whole.
+    fn finish(self: Box<Self>);
 }
 
 /// A POST without its body, with these fields.
@@ -70,19 +82,19 @@ pub(super) fn request(
     Ok(Box::new(call))
 }
 
-/// Sends a request over a connection and waits for the head of its answer. The body is gone when
-/// it is sent: a model may think for long.
+/// Sends a request over a connection and waits for the head of its answer; `None` if the provider
+/// leaves without a word. The body is gone when it is sent: a model may think for long.
 pub(super) fn ask(
     mut line: Line,
     call: Prepared,
     body: Vec<u8>,
     timeout: NextTimeout,
     idle: &Idle,
-) -> Result<Answer, Error> {
+) -> Result<Option<Answer>, Error> {
     let (mut call, sent) = send(&mut *line, call, &body, timeout)?;
     drop(body);
     match sent.and_then(|()| wait_for_head(&mut *line, &mut call, timeout)) {
-        Ok(head) => answer(line, call, head, timeout, idle),
+        Ok(head) => answer(line, call, head, timeout, idle).map(Some),
         Err(error) => refusal(line, call, error),
     }
 }
@@ -94,7 +106,7 @@ fn send(
     call: Prepared,
     body: &[u8],
     timeout: NextTimeout,
-) -> Result<(Box<Call<RecvResponse>>, Result<(), Error>), Error> {
+) -> Result<(Asked, Result<(), Error>), Error> {
     let mut sent = Ok(());
     let mut call = call.proceed();
     while !call.can_proceed() {
@@ -134,15 +146,12 @@ fn wait_for_head(
 /// What a provider says that refuses a request before it has all of it, and leaves. Where it says
 /// nothing, `error` is all that is known.
 #[inline(never)]
-fn refusal(
-    mut line: Line,
-    mut call: Box<Call<RecvResponse>>,
-    error: Error,
-) -> Result<Answer, Error> {
+fn refusal(mut line: Line, mut call: Asked, error: Error) -> Result<Option<Answer>, Error> {
     match wait_for_head(&mut *line, &mut call, at_once()) {
         Ok(head) if !head.status().is_success() => {
-            answer(line, call, head, at_once(), &Idle::default())
+            answer(line, call, head, at_once(), &Idle::default()).map(Some)
         }
+        Err(_) if line.buffers().input().is_empty() && is_departure(&error) => Ok(None),
         Ok(_) | Err(_) => Err(error),
     }
 }
@@ -169,20 +178,21 @@ fn head(
 #[inline(never)]
 fn answer(
     line: Line,
-    call: Box<Call<RecvResponse>>,
+    call: Asked,
     head: Response<()>,
     timeout: NextTimeout,
     idle: &Idle,
 ) -> Result<Answer, Error> {
     let (parts, ()) = head.into_parts();
-    let body: Box<dyn Read + Send> = match call.proceed() {
+    let body: Box<dyn Body> = match call.proceed() {
         Some(RecvResponseResult::RecvBody(call)) => {
             let call = Box::new(call);
-            let body = Incoming { under_way: Some((line, call)), timeout, idle: idle.clone() };
+            let idle = (!is_last(&parts, &call)).then(|| idle.clone());
+            let body = Incoming { under_way: Some((line, call)), timeout, idle };
             let coding = parts.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
             // It was not asked for.
             if coding.is_some_and(|coding| coding.eq_ignore_ascii_case("gzip")) {
-                Box::new(flate2::read::MultiGzDecoder::new(body))
+                Box::new(MultiGzDecoder::new(body))
             } else {
                 Box::new(body)
             }
@@ -190,7 +200,7 @@ fn answer(
         Some(RecvResponseResult::Redirect(_)) => Box::new(io::empty()),
         Some(RecvResponseResult::Cleanup(call)) => {
             if !call.must_close_connection() {
-                idle.put(line);
+                idle.put(line, None);
             }
             Box::new(io::empty())
         }
@@ -204,8 +214,8 @@ struct Incoming {
     /// `None` once it has ended.
     under_way: Option<(Line, Box<Call<RecvBody>>)>,
     timeout: NextTimeout,
-    /// Where the connection goes when another request can follow.
-    idle: Idle,
+    /// Where the connection goes, if another request can follow.
+    idle: Option<Idle>,
 }
 
 impl Incoming {
@@ -228,7 +238,7 @@ impl Incoming {
                 }
             }
             let more = match line.await_input(self.timeout) {
-                Err(Error::Io(error)) if is_departure(&error) => false,
+                Err(error) if is_departure(&error) => false,
                 other => other?,
             };
             if more {
@@ -248,11 +258,8 @@ impl Incoming {
 
     #[inline(never)]
     fn end(&mut self) {
-        if let Some((line, call)) = self.under_way.take()
-            && let Some(RecvBodyResult::Cleanup(call)) = call.proceed()
-            && !call.must_close_connection()
-        {
-            self.idle.put(line);
+        if let Some(((line, call), idle)) = self.under_way.take().zip(self.idle.as_ref()) {
+            idle.put(line, Some(call));
         }
     }
 }
@@ -263,12 +270,37 @@ impl Read for Incoming {
     }
 }
 
-fn is_departure(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), UnexpectedEof | ConnectionAborted | ConnectionReset)
+impl Body for Incoming {
+    fn finish(mut self: Box<Self>) {
+        self.end();
+    }
 }
 
-fn cut_off() -> Error {
+impl Body for MultiGzDecoder<Incoming> {
+    fn finish(self: Box<Self>) {
+        self.into_inner().end();
+    }
+}
+
+impl Body for io::Empty {
+    fn finish(self: Box<Self>) {}
+}
+
+/// Whether a connection ends with an answer.
+fn is_last(head: &Parts, call: &Call<RecvBody>) -> bool {
+    let closes = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close");
+    matches!(call.body_mode(), BodyMode::CloseDelimited)
+        || head.headers.get_all(CONNECTION).iter().any(closes)
+}
+
+fn is_departure(error: &Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let Error::Io(error) = error else { return false };
+    matches!(error.kind(), UnexpectedEof | ConnectionAborted | ConnectionReset | BrokenPipe)
+}
+
+/// What a connection fails with that ends too early.
+pub(super) fn cut_off() -> Error {
     io::Error::from(io::ErrorKind::UnexpectedEof).into()
 }
 

@@ -16,6 +16,7 @@ mod failure;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod history;
+mod idle;
 mod meter;
 mod offline;
 mod openai;

@@ -142,7 +142,7 @@ impl Iterator for Pull<'_> {
                             self.ready.clear();
                             self.fail(Failure::empty(&self.remote.endpoint.name));
                         }
-                        Ok(()) if reading.decoder.done() => {}
+                        Ok(()) if reading.decoder.done() => reading.reply.finish(),
                         Ok(()) => self.state = State::Read(reading),
                         Err(failure) => self.fail(failure),
                     }
@@ -165,9 +165,8 @@ impl Pull<'_> {
         let Remote { endpoint, wire, transport, .. } = self.remote;
         let headers = wire.headers(endpoint);
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        // Made again for each attempt: kept, it would lie there for as long as a model thinks.
-        let body = wire.body(endpoint, self.request);
-        let reply = transport.post(endpoint, &wire.url(endpoint), &headers, body)?;
+        let body = || wire.body(endpoint, self.request);
+        let reply = transport.post(endpoint, &wire.url(endpoint), &headers, &body)?;
         if reply.kind.starts_with("text/html") {
             return Err(Failure::fatal(
                 Code::ProviderFailed,

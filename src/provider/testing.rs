@@ -142,7 +142,8 @@ pub(crate) fn server(acts: Vec<Act>) -> (String, JoinHandle<Vec<String>>) {
     (base, std::thread::spawn(play))
 }
 
-fn read_request(stream: &mut TcpStream) -> String {
+/// A request, once it has come whole.
+pub(crate) fn read_request(stream: &mut (impl Read + ?Sized)) -> String {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {

@@ -9,10 +9,11 @@ use std::time::SystemTime;
 use ureq::http::{HeaderMap, Uri};
 use ureq::{Proxy, ProxyProtocol, Timeout};
 
-use super::dial::{Dial, Idle, NoThread, Open};
+use super::dial::{Dial, NoThread, Open};
 use super::endpoint::Endpoint;
-use super::exchange::{self, Answer, Unsendable};
+use super::exchange::{self, Answer, Body, Unsendable};
 use super::failure::{Again, Failure};
+use super::idle::Idle;
 use super::retry::asked_wait;
 use crate::cancel::Cancel;
 use crate::error::Code;
@@ -36,7 +37,14 @@ pub(crate) struct Transport {
 pub(crate) struct Reply {
     /// Its `Content-Type`, in lower case.
     pub(crate) kind: String,
-    body: Box<dyn Read + Send>,
+    body: Box<dyn Body>,
+}
+
+impl Reply {
+    /// Leaves the connection to the next request. The answer has been understood.
+    pub(crate) fn finish(self) {
+        self.body.finish();
+    }
 }
 
 impl Transport {
@@ -66,13 +74,15 @@ impl Transport {
         move || open.shut()
     }
 
-    /// Sends a JSON body and waits for the head of the answer; any status but 2xx is a failure.
+    /// Sends a JSON body and waits for the head of the answer; any status but 2xx is a failure. The
+    /// body is made again where it is sent again: kept, it would lie there for as long as a model
+    /// thinks.
     pub(crate) fn post(
         &self,
         endpoint: &Endpoint,
         url: &str,
         headers: &[(&str, &str)],
-        body: Vec<u8>,
+        body: &dyn Fn() -> Vec<u8>,
     ) -> Result<Reply, Failure> {
         let answer = self.ask(endpoint, url, headers, body);
         let answer = answer.map_err(|error| self.failure(endpoint, error))?;
@@ -84,41 +94,26 @@ impl Transport {
         endpoint: &Endpoint,
         url: &str,
         headers: &[(&str, &str)],
-        body: Vec<u8>,
+        body: &dyn Fn() -> Vec<u8>,
     ) -> Result<Answer, ureq::Error> {
-        let (line, call) = self.prepare(endpoint, url, headers, body.len())?;
-        exchange::ask(line, call, body, exchange::patience(endpoint.silence), &self.idle)
+        let patience = exchange::patience(endpoint.silence);
+        let (mut call, mut bytes) = prepare(endpoint, url, headers, body)?;
+        if let Some(line) = self.idle.take() {
+            if let Some(answer) = exchange::ask(line, call, bytes, patience, &self.idle)? {
+                return Ok(answer);
+            }
+            // A provider may close an idle connection while a request is on its way.
+            (call, bytes) = prepare(endpoint, url, headers, body)?;
+        }
+        let line = self.connect(url)?;
+        let answer = exchange::ask(line, call, bytes, patience, &self.idle)?;
+        answer.ok_or_else(exchange::cut_off)
     }
 
-    /// The request and the connection to send it on.
     #[inline(never)]
-    fn prepare(
-        &self,
-        endpoint: &Endpoint,
-        url: &str,
-        headers: &[(&str, &str)],
-        length: usize,
-    ) -> Result<(exchange::Line, exchange::Prepared), ureq::Error> {
-        let mut fields = vec![
-            ("content-type", "application/json"),
-            ("user-agent", USER_AGENT),
-            ("accept", "*/*"),
-            // A compressed stream would be held back until a block is full.
-            ("accept-encoding", "identity"),
-        ];
-        fields.extend_from_slice(headers);
-        // The configuration's win.
-        let theirs = endpoint.headers.iter().map(|(name, value)| (name.as_str(), value.reveal()));
-        fields
-            .retain(|(name, _)| theirs.clone().all(|(other, _)| !other.eq_ignore_ascii_case(name)));
-        fields.extend(theirs);
-        let call = exchange::request(url, &fields, length)?;
-        if let Some(line) = self.idle.take() {
-            return Ok((line, call));
-        }
+    fn connect(&self, url: &str) -> Result<exchange::Line, ureq::Error> {
         let uri: Uri = url.parse().map_err(ureq::http::Error::from)?;
-        let line = self.dial.connect(&uri, &self.cancel, &self.open)?;
-        Ok((line, call))
+        self.dial.connect(&uri, &self.cancel, &self.open)
     }
 
     #[inline(never)]
@@ -229,6 +224,30 @@ impl Transport {
             ),
         }
     }
+}
+
+/// The request, and its body.
+#[inline(never)]
+fn prepare(
+    endpoint: &Endpoint,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &dyn Fn() -> Vec<u8>,
+) -> Result<(exchange::Prepared, Vec<u8>), ureq::Error> {
+    let mut fields = vec![
+        ("content-type", "application/json"),
+        ("user-agent", USER_AGENT),
+        ("accept", "*/*"),
+        // A compressed stream would be held back until a block is full.
+        ("accept-encoding", "identity"),
+    ];
+    fields.extend_from_slice(headers);
+    // The configuration's win.
+    let theirs = endpoint.headers.iter().map(|(name, value)| (name.as_str(), value.reveal()));
+    fields.retain(|(name, _)| theirs.clone().all(|(other, _)| !other.eq_ignore_ascii_case(name)));
+    fields.extend(theirs);
+    let body = body();
+    Ok((exchange::request(url, &fields, body.len())?, body))
 }
 
 /// Whether a proxy is of a kind that can be gone through.

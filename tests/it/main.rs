@@ -28,6 +28,7 @@ mod mdns;
 mod metrics;
 mod model;
 mod nothing_secret;
+mod one_connection;
 mod one_request_harms_nobody;
 mod other_pages;
 mod peers;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -111,6 +111,8 @@ fn data(event: &Value) -> String {
 pub(crate) enum Act {
     /// These bytes, then the connection ends.
     Say(String),
+    /// These bytes, and the connection is there for the next request.
+    Keep(String),
     /// These bytes, and no more for as long as the client stays.
     Hold(String),
 }
@@ -119,6 +121,15 @@ pub(crate) enum Act {
 pub(crate) fn stream(events: &str) -> String {
     format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{events}"
+    )
+}
+
+/// A stream of events that ends before its connection does.
+pub(crate) fn chunked(events: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
+         {:x}\r\n{events}\r\n0\r\n\r\n",
+        events.len()
     )
 }
 
@@ -157,6 +168,8 @@ struct Shared {
     acts: Mutex<VecDeque<Act>>,
     /// The heads, in small letters, and the bodies of all requests.
     asked: Mutex<Vec<(String, Value)>>,
+    /// How many connections there were.
+    connections: AtomicUsize,
     /// Open once a client of [`Act::Hold`] has left.
     left: Gate,
     over: AtomicBool,
@@ -220,6 +233,11 @@ impl Scripted {
         self.shared.asked.lock().unwrap().iter().map(|(head, _)| head.clone()).collect()
     }
 
+    /// How many connections its requests came over.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
     /// Waits until the client of an [`Act::Hold`] has closed its connection.
     pub(crate) fn await_departure(&self) {
         self.shared.left.wait();
@@ -229,10 +247,17 @@ impl Scripted {
 impl Shared {
     fn answer(&self, mut stream: TcpStream) {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let request = read_request(&mut stream);
+        self.connections.fetch_add(1, Ordering::SeqCst);
+        while self.play(&mut stream) {}
+    }
+
+    /// Whether another request may follow.
+    fn play(&self, stream: &mut TcpStream) -> bool {
+        let request = read_request(stream);
         self.asked.lock().unwrap().push(request);
         // A client may leave at any time.
         match self.acts.lock().unwrap().pop_front() {
+            Some(Act::Keep(bytes)) => return stream.write_all(bytes.as_bytes()).is_ok(),
             Some(Act::Say(bytes)) => {
                 let _ = stream.write_all(bytes.as_bytes());
             }
@@ -251,6 +276,7 @@ impl Shared {
                 let _ = stream.write_all(answer(400, &words).as_bytes());
             }
         }
+        false
     }
 }
 
