@@ -52,6 +52,8 @@ fn provider<T: Send + 'static>(
     }
     let accept = move || -> Box<dyn Wire> {
         let stream: TcpStream = listener.accept().unwrap().0;
+        // What waits to be sent is lost where a connection ends with something unread.
+        stream.set_nodelay(true).unwrap();
         match &config {
             None => Box::new(stream),
             Some(config) => {
@@ -89,6 +91,27 @@ fn a_refusal_before_the_request_is_whole_is_told_in_its_words() {
         assert!(detail.contains("413: the prompt is too long"), "TLS: {is_tls}, {detail}");
         assert_eq!(chunks, []);
         thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_refusal_by_a_provider_that_reads_no_further_is_told_when_patience_ends() {
+    for is_tls in [false, true] {
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let (mut endpoint, thread) = provider(is_tls, move |accept| {
+            let mut wire = accept();
+            assert!(wire.read(&mut [0; 1000]).unwrap() > 0);
+            wire.write_all(answer(401, "", "who are you?").as_bytes()).unwrap();
+            wire.flush().unwrap();
+            held.recv().is_err()
+        });
+        endpoint.silence = Duration::from_millis(200);
+        let mut remote = Remote::new(endpoint.into(), &Cancel::new()).unwrap();
+        let (_, problem) = ask(&mut remote, &"question ".repeat(3_000_000));
+        let detail = problem.unwrap().detail;
+        assert!(detail.contains("401: who are you?"), "TLS: {is_tls}, {detail}");
+        drop(let_go);
+        assert!(thread.join().unwrap());
     }
 }
 
