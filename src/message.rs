@@ -103,6 +103,12 @@ pub enum ToolStatus {
     Denied,
 }
 
+/// Whether a tool's result is the diff of the file that it changed.
+#[must_use]
+pub fn is_diff(tool: &str, result: &str) -> bool {
+    matches!(tool, "edit_file" | "write_file") && result.starts_with("--- ")
+}
+
 /// Why a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

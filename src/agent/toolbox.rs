@@ -87,6 +87,8 @@ impl Tools for Toolbox<'_> {
             root: &self.engine.root,
             cancel: self.cancel,
             hidden_env: &self.engine.hidden_env,
+            may_read: self.agent.may_use("read_file")
+                && matches!(self.decide("read_file", args), Decision::Allow),
             output: &mut output,
         };
         let begun = Instant::now();
@@ -112,6 +114,16 @@ impl Toolbox<'_> {
         Some(args)
     }
 
+    /// What the configuration says of a call.
+    fn decide(&self, tool: &str, args: &Value) -> Decision {
+        let decision = self.agent.policy.decide(tool, args, &self.grants);
+        // A rule holds for what a link leads to, as well as for the link.
+        match self.led_to(args) {
+            Some(args) => decision.or_stricter(self.agent.policy.decide(tool, &args, &self.grants)),
+            None => decision,
+        }
+    }
+
     /// Asks the configuration, and a person where it says so. A refusal is told to the model.
     fn permit(
         &mut self,
@@ -120,13 +132,7 @@ impl Toolbox<'_> {
         args: &Value,
         say: &mut dyn FnMut(Body),
     ) -> Result<(), (String, Denial)> {
-        let decision = self.agent.policy.decide(tool, args, &self.grants);
-        // A rule holds for what a link leads to, as well as for the link.
-        let decision = match self.led_to(args) {
-            Some(args) => decision.or_stricter(self.agent.policy.decide(tool, &args, &self.grants)),
-            None => decision,
-        };
-        let (reason, always) = match decision {
+        let (reason, always) = match self.decide(tool, args) {
             Decision::Allow => return Ok(()),
             Decision::Deny { reason } => return Err((reason, Denial::Configuration)),
             Decision::Ask { reason, always } => (reason, always),

@@ -9,7 +9,7 @@ use super::{Context, Effect, RESULT_BYTES, Tool, arguments, difference, file};
 use crate::text::keep_both_ends;
 
 /// Larger files are not edited.
-const FILE_BYTES: u64 = 8 * 1024 * 1024;
+pub(super) const FILE_BYTES: u64 = 8 * 1024 * 1024;
 /// As many lines are compared when looking for one that was meant.
 const COMPARED_LINES: usize = 20_000;
 /// As many line numbers are named, and as many places counted.
@@ -89,8 +89,13 @@ impl Tool for EditFile {
                 .to_owned());
         }
         file::replace(&root, &place, edited.as_bytes())?;
-        Ok(keep_both_ends(&difference::unified(&args.path, &text, &edited), RESULT_BYTES))
+        Ok(changed(&args.path, &text, &edited))
     }
+}
+
+/// What a changed file's result is: the diff, cut in the middle where it is long.
+pub(super) fn changed(path: &str, old: &str, new: &str) -> String {
+    keep_both_ends(&difference::unified(path, old, new), RESULT_BYTES)
 }
 
 /// Old and new text with the line ends that the file has, where it has only one kind.

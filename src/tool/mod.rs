@@ -59,6 +59,8 @@ pub struct Context<'a> {
     pub cancel: &'a Cancel,
     /// Environment names that no child process may see, beside every `OPENCODE_*`.
     pub hidden_env: &'a [String],
+    /// Whether `read_file` could show the file that the call names.
+    pub may_read: bool,
     /// Called with what a running command prints, as it comes.
     pub output: &'a mut dyn FnMut(&str),
 }

@@ -50,7 +50,8 @@ impl Project {
         output: &mut dyn FnMut(&str),
     ) -> Result<String, String> {
         let hidden_env = ["TOOL_TEST_HIDDEN".to_owned()];
-        tool.run(args, &mut Context { root: &self.0, cancel, hidden_env: &hidden_env, output })
+        let (root, hidden_env) = (self.path(), &hidden_env[..]);
+        tool.run(args, &mut Context { root, cancel, hidden_env, may_read: true, output })
     }
 }
 

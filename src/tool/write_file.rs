@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::edit_file::{FILE_BYTES, changed};
 use super::root::Root;
 use super::{Context, Effect, Tool, arguments, file};
 
@@ -22,7 +23,7 @@ impl Tool for WriteFile {
 
     fn description(&self) -> &'static str {
         "Creates a file in the project, or overwrites the one that is there, with exactly this \
-         content; makes missing directories. To change a part of a file use edit_file."
+         content; makes missing directories, and returns the diff to what was there. To change a part of a file use edit_file."
     }
 
     fn schema(&self) -> Value {
@@ -48,8 +49,16 @@ impl Tool for WriteFile {
         if args.path.ends_with('/') {
             return Err(format!("`{}` names a directory: give the path of a file", args.path));
         }
+        // What is no text, too much of it or not to be read is overwritten without a diff.
+        let has_diff = context.may_read && args.content.len() as u64 <= FILE_BYTES;
+        let old = has_diff.then(|| file::read_text(&root, &place, FILE_BYTES).ok()).flatten();
         let created = file::replace(&root, &place, args.content.as_bytes())?;
-        let done = if created { "created" } else { "overwritten" };
+        let done = match old {
+            _ if created => "created",
+            Some(old) if old == args.content => "unchanged",
+            Some(old) => return Ok(changed(&args.path, &old, &args.content)),
+            None => "overwritten",
+        };
         let (lines, bytes) = (args.content.lines().count(), args.content.len());
         Ok(format!("`{}` {done}: {lines} lines, {bytes} bytes", args.path))
     }
@@ -58,6 +67,7 @@ impl Tool for WriteFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tool::RESULT_BYTES;
     use crate::tool::project::Project;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -72,10 +82,30 @@ mod tests {
         let result = write(&project, "new/deep/a.txt", "one\ntwo\n");
         assert_eq!(result.as_deref(), Ok("`new/deep/a.txt` created: 2 lines, 8 bytes"));
         let absolute = format!("{}/new/deep/a.txt", project.path().display());
-        assert!(write(&project, &absolute, "3").unwrap().contains("overwritten: 1 lines, 1 bytes"));
+        let diff = write(&project, &absolute, "one\n2\n").unwrap();
+        let header = format!("--- a/{absolute}\n+++ b/{absolute}\n");
+        assert_eq!(diff, header + "@@ -1,2 +1,2 @@\n one\n-two\n+2\n");
+        let same = write(&project, "new/deep/a.txt", "one\n2\n");
+        assert_eq!(same.as_deref(), Ok("`new/deep/a.txt` unchanged: 2 lines, 6 bytes"));
+        write(&project, "new/deep/a.txt", "3").unwrap();
         assert_eq!(project.read("new/deep/a.txt"), "3");
         let names: Vec<_> = fs::read_dir(project.path().join("new/deep")).unwrap().collect();
         assert_eq!(names.len(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn only_texts_of_some_size_are_compared_and_a_long_diff_is_cut() {
+        let project = Project::new();
+        project.write("a", b"one\0two");
+        let result = write(&project, "a", "text");
+        assert_eq!(result.as_deref(), Ok("`a` overwritten: 1 lines, 4 bytes"));
+        let large = "x".repeat(FILE_BYTES as usize + 1);
+        assert!(write(&project, "a", &large).unwrap().contains("overwritten: 1 lines"));
+        assert!(write(&project, "a", "text").unwrap().contains("overwritten: 1 lines"));
+        let long = "line\n".repeat(20_000);
+        let diff = write(&project, "a", &long).unwrap();
+        assert!(diff.starts_with("--- a/a\n") && diff.ends_with("+line\n"), "{}", diff.len());
+        assert!(diff.len() < RESULT_BYTES + 200 && project.read("a") == long, "{}", diff.len());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::program::{Serving, World, await_that, events, types};
+use crate::scripted::{Protocol, said, spoken, stream};
 use crate::socket::Ws;
 use crate::wire::Client;
 
@@ -229,4 +230,35 @@ fn a_rule_on_a_path_holds_however_it_is_spelled_and_for_what_a_link_leads_to() {
         }
     }
     assert_eq!(server.world.project.read("secret.txt"), "one");
+}
+
+#[test]
+fn a_file_that_is_written_over_shows_what_it_was_where_it_may_be_read() {
+    let write = |path: &str| {
+        let args = json!({ "path": path, "content": "new\n" }).to_string();
+        let call = Protocol::OpenAi.call(&args).replace("read_file", "write_file");
+        [stream(&(call + &Protocol::OpenAi.end(true))), spoken("done")]
+    };
+    let paths = ["open.txt", "secret.txt", "link.txt", "made.txt"];
+    let (_model, world) = said(paths.into_iter().flat_map(write));
+    let world = world.file("open.txt", "old\n").file("secret.txt", "hush\n").file("s", "hush\n");
+    std::os::unix::fs::symlink("s", world.project.path().join("link.txt")).unwrap();
+    let rules = json!({ "*": "allow", "secret.txt": "deny", "s": "ask" });
+    let own = json!({ "permission": { "read": rules } }).to_string();
+    world.home.write(".config/opencode/opencode.json", &own);
+    let server = world.serve();
+    let results = paths.map(|path| {
+        let told = server.stream(&json!({ "message": format!("write {path}") }));
+        end_of(&told)["result"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(
+        results,
+        [
+            "--- a/open.txt\n+++ b/open.txt\n@@ -1 +1 @@\n-old\n+new\n",
+            "`secret.txt` overwritten: 1 lines, 4 bytes",
+            "`link.txt` overwritten: 1 lines, 4 bytes",
+            "`made.txt` created: 1 lines, 4 bytes",
+        ]
+    );
+    assert_eq!(server.world.project.read("s"), "new\n");
 }

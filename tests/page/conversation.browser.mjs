@@ -41,6 +41,8 @@ for (const size of [DESKTOP, PHONE]) {
 					{ call: ['edit_file', { path: 'src/cache.py', old_string: OLD, new_string: NEW }] },
 					{ call: ['bash', { command: 'echo "checked it"; true' }] },
 					{ say: 'It is tidy now.' })
+				.on('anew', { call: ['write_file', { path: 'notes.txt', content: 'one\ntwo\n' }] },
+					{ call: ['write_file', { path: 'notes.txt', content: 'one\n2\n' }] }, { say: 'Written.' })
 				.on('dream', { say: 'Once upon', hold: 'dream' });
 			const page = await home.open({ size, dark });
 
@@ -98,18 +100,27 @@ for (const size of [DESKTOP, PHONE]) {
 			await page.assertAccessible('tools');
 			await bash.locator('.tool-row').click();
 
+			// A new file is told as one, and one that is written over shows what it was.
+			await page.ask('write it anew');
+			await page.ended(3);
+			const written = page.locator('.tool', { hasText: 'notes.txt' });
+			assert.match(await written.first().locator('.measure').innerText(), /new\s*\+2/);
+			assert.equal(await written.first().locator('.diff').count(), 0);
+			assert.match(await written.last().locator('.measure').innerText(), /^\+1\s*−1$/);
+			assert.deepEqual(await written.last().locator('.diff .text').allInnerTexts(), ['one', 'two', '2']);
+
 			// What is stopped keeps what it had.
 			await page.ask('dream on');
 			await home.model.waits('dream');
 			await page.sees('Once upon');
 			await page.page.keyboard.press('Escape');
-			await page.ended(3);
+			await page.ended(4);
 			await page.sees('Stopped. What was written is kept.');
 
 			// All of it is there again.
 			const before = await page.locator('#column').innerText();
 			await page.page.reload();
-			await page.ended(3);
+			await page.ended(4);
 			assert.equal(await page.locator('#column').innerText(), before);
 			await page.assertFits('conversation');
 			await page.assertAccessible('reloaded');

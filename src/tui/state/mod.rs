@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::message::{Part, ToolStatus};
+use crate::message::{Part, ToolStatus, is_diff};
 use crate::tui::api::{Agent, Model, Query, Session};
 
 pub(crate) use chat::Chat;
@@ -211,7 +211,7 @@ impl State {
         }
         let has_room = self.size.0 >= 60 && self.size.1 >= 20;
         let is_small = matches!(part, Part::Tool { tool, result: Some(result), status, .. }
-            if tool == "edit_file"
+            if is_diff(tool, result)
                 && *status == ToolStatus::Completed
                 && result.lines().count() <= SMALL_DIFF);
         has_room && is_small

@@ -11,7 +11,7 @@ use super::diff;
 use super::highlight::Highlighter;
 use super::look::Look;
 use super::wrap::{Break, cut, cut_front, fill, span, untabbed, width};
-use crate::message::{Part, ToolStatus};
+use crate::message::{Part, ToolStatus, is_diff};
 use crate::tui::state::chat::Item;
 use crate::tui::state::turn::{Question, Turn};
 
@@ -229,7 +229,7 @@ fn opened(tool: &str, args: &Value, result: &str, around: &Around<'_>) -> Vec<Li
             .collect()
     };
     let path = args["path"].as_str().unwrap_or_default();
-    if tool == "edit_file" && result.starts_with("--- ") {
+    if is_diff(tool, result) {
         return indent(diff::lines(result, path, room, look));
     }
     let mut lines = Vec::new();
@@ -308,12 +308,18 @@ pub(crate) fn outcome(tool: &str, args: &Value, result: &str, status: ToolStatus
             last.unwrap_or_default().trim_matches(['[', ']']).to_owned()
         }
         (ToolStatus::Error, _) => first.to_owned(),
-        (ToolStatus::Completed, "edit_file") => {
+        (ToolStatus::Completed, _) if is_diff(tool, result) => {
             let (added, removed) = diff::counts(result);
             format!("+{added} −{removed}")
         }
         (ToolStatus::Completed, "write_file") => {
-            lines(args["content"].as_str().unwrap_or_default(), "line", "lines")
+            let how = match first.rsplit_once("` ") {
+                Some((_, how)) if how.starts_with("created:") => "new, ",
+                Some((_, how)) if how.starts_with("unchanged:") => "unchanged, ",
+                _ => "",
+            };
+            let lines = lines(args["content"].as_str().unwrap_or_default(), "line", "lines");
+            how.to_owned() + &lines
         }
         (ToolStatus::Completed, "list_dir" | "glob") => lines(result, "entry", "entries"),
         (ToolStatus::Completed, _) => lines(result, "line", "lines"),

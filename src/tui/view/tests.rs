@@ -152,6 +152,21 @@ fn diff_opened() {
 }
 
 #[test]
+fn written() {
+    snapshot("written", |screen| {
+        screen.ask("write it anew");
+        let args = json!({ "path": "src/cache.py", "content": "one\ntwo\n" });
+        screen.start("c1", "write_file", &args);
+        screen.end("c1", "write_file", DIFF);
+        screen.start("c2", "write_file", &args);
+        screen.end("c2", "write_file", "`src/cache.py` created: 2 lines, 8 bytes");
+        screen.start("c3", "write_file", &args);
+        screen.end("c3", "write_file", "`src/cache.py` unchanged: 2 lines, 8 bytes");
+        screen.done();
+    });
+}
+
+#[test]
 fn failed() {
     snapshot("error", |screen| {
         screen.ask("write field notes");

@@ -38,7 +38,7 @@ function measure({ tool, args, result, status }, rows) {
 	if (status === 'error') return [];
 	if (rows) {
 		const { added, removed } = counted(rows);
-		return [added ? el('span.plus', { 'aria-label': `${added} added` }, `+${added}`) : null, removed ? el('span.minus', { 'aria-label': `${removed} removed` }, `−${removed}`) : null];
+		return [isNew({ tool, result }) ? 'new' : null, added ? el('span.plus', { 'aria-label': `${added} added` }, `+${added}`) : null, removed ? el('span.minus', { 'aria-label': `${removed} removed` }, `−${removed}`) : null];
 	}
 	switch (tool) {
 		case 'read_file': return [plural(lines, 'line')];
@@ -52,10 +52,11 @@ function measure({ tool, args, result, status }, rows) {
 
 function rowsOf({ tool, args, result, status }) {
 	if (status !== 'completed' || !result) return null;
-	if (tool === 'edit_file') return parseDiff(result);
-	if (tool === 'write_file' && / created: /.test(result) && typeof args.content === 'string') return created(args.content);
-	return null;
+	if (tool !== 'edit_file' && tool !== 'write_file') return null;
+	return parseDiff(result) ?? (isNew({ tool, result }) && typeof args.content === 'string' ? created(args.content) : null);
 }
+
+const isNew = ({ tool, result }) => tool === 'write_file' && /^`.*` created: /.test(result);
 
 const lastLine = text => text.replace(/\n?\[exit status \d+\]\s*$/, '').trimEnd().split('\n').at(-1).replace(/\[[\d;]*m/g, '');
 
@@ -94,7 +95,7 @@ export class ToolView {
 		if (ended) {
 			this.ended = true;
 			this.rows = rowsOf(part);
-			const open = this.rows && part.tool === 'edit_file' && this.rows.length <= SMALL_DIFF;
+			const open = this.rows && !isNew(part) && this.rows.length <= SMALL_DIFF;
 			if (open && !this.touched) this.#open(true);
 		}
 		this.figures.replaceChildren(...measure(part, this.rows).filter(Boolean));
