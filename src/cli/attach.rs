@@ -7,7 +7,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::password::{self, Signalled};
 use crate::client::Target;
-use crate::config::Env;
+use crate::config::{self, Env};
 use crate::tui::{self, Ended, Wish};
 
 pub(super) fn attach(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
@@ -34,7 +34,8 @@ pub(super) fn attach(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         password::signed_in(target, env, Signalled::Command, &cancel, |remote| {
             Ok((remote.clone(), tui::prepare(remote, &wish, &cancel)?))
         })?;
-    let ended = tui::run(&remote, prepared, |name| env.get(name).map(str::to_owned));
+    let kept = config::data_dir(env).map(|folder| folder.join("prompts.jsonl"));
+    let ended = tui::run(&remote, prepared, kept, |name| env.get(name).map(str::to_owned));
     match ended {
         Ok(Ended::Left) => Ok(Exit::Ok),
         Ok(Ended::Interrupted) => Ok(Exit::Interrupted),

@@ -10,12 +10,14 @@ mod clean;
 mod keys;
 mod link;
 mod plain;
+mod prompts;
 mod run;
 mod state;
 mod terminal;
 mod view;
 
 use std::io;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -107,13 +109,14 @@ pub fn prepare(remote: &Remote, wish: &Wish, cancel: &Cancel) -> Result<Prepared
 }
 
 /// Runs on this terminal until the person leaves, or something else ends it. The terminal is then
-/// as it was. `get` reads the environment.
+/// as it was. Prompts are kept in the file `kept`; `get` reads the environment.
 ///
 /// # Errors
 /// The terminal cannot be used.
 pub fn run(
     remote: &Remote,
     prepared: Prepared,
+    kept: Option<PathBuf>,
     get: impl Fn(&str) -> Option<String>,
 ) -> io::Result<Ended> {
     let Prepared { server, chat, wish } = prepared;
@@ -122,7 +125,10 @@ pub fn run(
     }
     let mut state = State::new(server, chat, (80, 24));
     (state.agent, state.model) = (wish.agent, wish.model);
-    run::run(remote, state, View::new(Look::of(get)))
+    for prompt in kept.as_deref().map(prompts::read).unwrap_or_default() {
+        state.history.add(&prompt);
+    }
+    run::run(remote, state, View::new(Look::of(get)), kept)
 }
 
 /// The session that changed last.

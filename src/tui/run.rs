@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use signal_hook::iterator::{Handle, Signals};
 use super::api::{Answer, Api};
 use super::keys::{Keyboard, Typed};
 use super::link::{Heard, Link};
+use super::prompts;
 use super::state::{Effect, State};
 use super::terminal::{self, Ansi, Held};
 use super::view::View;
@@ -61,7 +63,12 @@ enum Event {
 ///
 /// # Errors
 /// The terminal cannot be taken, or no thread started.
-pub(super) fn run(remote: &Remote, mut state: State, view: View) -> io::Result<Ended> {
+pub(super) fn run(
+    remote: &Remote,
+    mut state: State,
+    view: View,
+    kept: Option<PathBuf>,
+) -> io::Result<Ended> {
     let (tell, hear) = bounded(WAITING);
     let held = Held::take()?;
     let result = Input::start(&held, &tell).and_then(|input| {
@@ -70,7 +77,7 @@ pub(super) fn run(remote: &Remote, mut state: State, view: View) -> io::Result<E
         let link = Link::start(remote.clone(), move |heard| send(&to_link, Event::Heard(heard)))?;
         state.size = terminal::size();
         let terminal = Terminal::new(Ansi::default())?;
-        let mut screen = Screen { terminal, view, held: held.clone(), title: String::new() };
+        let mut screen = Screen { terminal, view, kept, held: held.clone(), title: String::new() };
         let ended = screen.follow(&mut state, &hear, &link, &api);
         // Who still tells something is refused.
         drop(hear);
@@ -92,6 +99,8 @@ fn send(to: &Sender<Event>, event: Event) -> Result<(), ()> {
 struct Screen {
     terminal: Terminal<Ansi>,
     view: View,
+    /// Where prompts are kept.
+    kept: Option<PathBuf>,
     held: Held,
     title: String,
 }
@@ -167,6 +176,12 @@ impl Screen {
             match effect {
                 Effect::Say(message) => link.say(&message),
                 Effect::Ask(query) => api.ask(query),
+                Effect::Keep(prompt) => {
+                    if let Some(path) = &self.kept {
+                        // Where nothing can be kept, nothing is.
+                        let _ = prompts::keep(path, &prompt);
+                    }
+                }
                 Effect::Connect => link.now(),
                 Effect::Scroll(scroll) => {
                     self.view.scroll(scroll, state, now);

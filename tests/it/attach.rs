@@ -332,6 +332,58 @@ fn it_is_suspended_and_comes_back() {
 }
 
 #[test]
+fn earlier_prompts_come_back_after_the_next_start_unless_they_began_with_a_space() {
+    let server = World::new().serve();
+    let Some(tmux) = Tmux::start(&server.world, SIZE, &[]) else { return };
+    let start = || {
+        tmux.attach(&server.url());
+        tmux.await_text("● 127.0.0.1");
+    };
+    let leave = || {
+        tmux.press(&["C-d"]);
+        tmux.await_shell();
+        tmux.run("clear");
+    };
+    let send = |prompt: &str| {
+        let lines: Vec<_> = prompt.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            if at > 0 {
+                tmux.press(&["C-j"]);
+            }
+            tmux.write(line);
+        }
+        tmux.press(&["Enter"]);
+        tmux.await_text("I am the offline guide");
+        await_that("the turn has ended", || server.get("/api/status")["activeTurns"] == 0);
+        tmux.await_that("the screen has, too", |screen| !screen.contains("Esc stops"));
+    };
+    start();
+    send("first of two\nsecond of two");
+    leave();
+    start();
+    send(" with a secret");
+    tmux.press(&["Up"]);
+    tmux.await_text("›  with a secret");
+    tmux.press(&["C-u"]);
+    leave();
+    start();
+    tmux.press(&["Up"]);
+    tmux.await_text("› first of two\n  second of two");
+    tmux.press(&["C-u", "C-u", "C-u"]);
+    tmux.await_text("› Ask, @file");
+    leave();
+
+    // Where nothing can be kept, that is all that is missing.
+    let kept = server.world.home.path().join(".local/share/opencode-server/prompts.jsonl");
+    std::fs::remove_file(&kept).unwrap();
+    std::fs::create_dir(&kept).unwrap();
+    start();
+    send("not on disk");
+    tmux.press(&["Up"]);
+    tmux.await_text("› not on disk");
+}
+
+#[test]
 fn it_ends_with_its_terminal() {
     let server = World::new().serve();
     let Some(tmux) = Tmux::start(&server.world, SIZE, &[]) else { return };

@@ -5,7 +5,7 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Longest text: what a server takes as a message.
 const BYTES: usize = 512 * 1024;
 /// Earlier texts that are kept.
-const HISTORY: usize = 500;
+pub(crate) const HISTORY: usize = 500;
 
 /// A text and its cursor. The cursor is a byte between two characters as a reader sees them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

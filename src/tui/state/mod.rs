@@ -40,6 +40,8 @@ pub(super) enum Effect {
     Say(Value),
     /// Ask this by HTTP.
     Ask(Query),
+    /// Keep this prompt for the next start.
+    Keep(String),
     /// Connect now.
     Connect,
     /// Move what is shown.
@@ -315,9 +317,9 @@ impl State {
                 message[name] = json!(value);
             }
         }
-        self.chat.sending = Some(Sending { text, request });
+        self.chat.sending = Some(Sending { text: text.clone(), request });
         self.chat.trim();
-        vec![Effect::Say(message), Effect::Scroll(Scroll::End)]
+        vec![Effect::Say(message), Effect::Keep(text), Effect::Scroll(Scroll::End)]
     }
 
     /// Stops the turn, once.
