@@ -76,7 +76,7 @@ pub(super) fn run(
         let api = Api::start(remote.clone(), move |answer| send(&to_api, Event::Answered(answer)))?;
         let link = Link::start(remote.clone(), move |heard| send(&to_link, Event::Heard(heard)))?;
         state.size = terminal::size();
-        let terminal = Terminal::new(Ansi::default())?;
+        let terminal = Terminal::new(Ansi::on(held.clone()))?;
         let mut screen = Screen { terminal, view, kept, held: held.clone(), title: String::new() };
         let ended = screen.follow(&mut state, &hear, &link, &api);
         // Who still tells something is refused.
@@ -216,7 +216,7 @@ impl Screen {
     fn draw(&mut self, state: &mut State, now: Instant, api: &Api) -> io::Result<()> {
         let title = state.title();
         if title != self.title {
-            terminal::entitle(&title);
+            self.held.entitle(&title);
             self.title = title;
         }
         let view = &mut self.view;

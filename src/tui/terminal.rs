@@ -3,7 +3,7 @@
 //! The backend writes what ratatui's own would, without crossterm, which brings mio: the house does
 //! without an event loop's machinery. Keys are read in [`super::keys`].
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,22 +18,32 @@ const TAKE: &str = "\x1b[22;0t\x1b[?1049h\x1b[?2004h\x1b[?7l\x1b[2J\x1b[H";
 /// The same undone, colours and cursor too.
 const GIVE: &str = "\x1b[0m\x1b[?7h\x1b[?2004l\x1b[?25h\x1b[?1049l\x1b[23;0t";
 
+/// The last word after a panic.
+const REPORT: &str = concat!(
+    "This is a fault of opencode ",
+    env!("CARGO_PKG_VERSION"),
+    ". Please report it where you found the program, with the lines above; the server and its \
+     turns go on.\n"
+);
+
 /// The terminal while it is taken. Clones share it; it is given back once.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Held(Arc<Mutex<Option<Termios>>>);
 
 impl Held {
     /// Takes the terminal: raw, another screen. A panic, in whatever thread, gives it back, is told
     /// and ends the program.
     pub(super) fn take() -> io::Result<Self> {
-        // Protects what the terminal was, while it is not that.
-        let held = Self(Arc::default());
+        // Protects what the terminal was, while it is not that, and is held while something is
+        // written: nothing is drawn on a terminal that was given back.
+        let held = Self::default();
         held.again()?;
         let on_panic = held.clone();
         let told = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             on_panic.give_back();
             told(panic);
+            let _ = io::stderr().write_all(REPORT.as_bytes());
             // Without one of its threads it would go on half, on a terminal that is not its own.
             std::process::exit(101);
         }));
@@ -63,12 +73,18 @@ impl Held {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
         }
     }
-}
 
-/// Names the terminal's window.
-pub(super) fn entitle(title: &str) {
-    let title: String = title.chars().filter(|c| !c.is_control()).take(80).collect();
-    let _ = write_all(format!("\x1b]2;{title}\x07").as_bytes());
+    /// Names the terminal's window.
+    pub(super) fn entitle(&self, title: &str) {
+        let title: String = title.chars().filter(|c| !c.is_control()).take(80).collect();
+        let _ = self.write(format!("\x1b]2;{title}\x07").as_bytes());
+    }
+
+    /// Writes, while it is taken.
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_some() { write_all(bytes) } else { Ok(()) }
+    }
 }
 
 /// Columns and rows of the terminal.
@@ -96,10 +112,15 @@ fn write_all(mut bytes: &[u8]) -> io::Result<()> {
 /// How a screen of ratatui is written.
 #[derive(Default)]
 pub(super) struct Ansi {
+    held: Held,
     out: Vec<u8>,
 }
 
 impl Ansi {
+    pub(super) fn on(held: Held) -> Self {
+        Self { held, out: Vec::new() }
+    }
+
     fn put(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
@@ -222,7 +243,7 @@ impl Backend for Ansi {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let written = write_all(&self.out);
+        let written = self.held.write(&self.out);
         self.out.clear();
         written
     }
@@ -230,7 +251,52 @@ impl Backend for Ansi {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
+
+    /// Runs itself on a terminal of its own, where it draws and panics.
+    #[test]
+    fn a_panic_leaves_the_terminal_as_it_was_and_says_where_to_report_it() {
+        const INSIDE: &str = "PANICS_ON_THIS_TERMINAL";
+        if std::env::var_os(INSIDE).is_some() {
+            let held = Held::take().unwrap();
+            let mut ansi = Ansi::on(held);
+            std::thread::spawn(|| panic!("on purpose"));
+            loop {
+                ansi.hide_cursor().unwrap();
+                ansi.flush().unwrap();
+            }
+        }
+        let program = std::env::current_exe().unwrap();
+        let name = std::thread::current().name().unwrap().to_owned();
+        let line = format!(
+            "stty -a; '{}' --exact {name} --nocapture; echo status $?; stty -a",
+            program.display()
+        );
+        let script = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .env(INSIDE, "1")
+            .env("SHELL", "/bin/sh")
+            .stdin(Stdio::null())
+            .output();
+        let output = match script {
+            Ok(output) => output,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "script is not installed");
+                eprintln!("left out: there is no script on this machine");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+        let (before, rest) = text.split_once(TAKE).expect("it took the terminal");
+        let (_, after) = rest.split_once(GIVE).expect("it gave it back");
+        assert!(!after.contains('\x1b'), "something was drawn behind it: {after:?}");
+        assert!(after.contains("on purpose") && after.contains(REPORT), "{after:?}");
+        let (_, modes) = after.split_once("status 101\n").expect("it ended with 101");
+        assert!(modes.contains(" icanon ") && before.contains(modes.trim()), "{text:?}");
+    }
 
     #[test]
     fn cells_are_written_with_as_little_as_they_need() {
