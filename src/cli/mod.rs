@@ -29,6 +29,7 @@ mod status;
 mod stop;
 mod table;
 mod trust;
+mod waiting;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

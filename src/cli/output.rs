@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::cancel::Guard;
 use crate::cli::exit::Exit;
 use crate::cli::stop::Stop;
+use crate::cli::waiting::Waiting;
 use crate::event::{Body, Denial};
 use crate::message::FinishReason;
 use crate::os::{self, Waker, Woken};
@@ -55,6 +56,9 @@ pub(super) struct Printer {
     dim: (&'static str, &'static str),
     /// Standard output and standard error are one, and so text and words about it share lines.
     is_one_stream: bool,
+    /// Whether a line may say whom is waited for, and that line.
+    has_line: bool,
+    waiting: Option<Waiting>,
     place: Place,
     /// Line ends that stand at the end only if more text follows.
     held: usize,
@@ -66,16 +70,16 @@ pub(super) struct Printer {
 impl Printer {
     pub(super) fn new(format: Format, stop: &Stop) -> io::Result<Self> {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_terminal = io::stderr().is_terminal();
+        let can_erase = std::env::var_os("TERM").is_some_and(|t| !t.is_empty() && t != "dumb");
         Ok(Self {
             format,
             stdout: Writer::start(stop)?,
             shown: if io::stdout().is_terminal() { plain } else { as_it_is },
-            dim: if io::stderr().is_terminal() && !no_color {
-                ("\x1b[2m", "\x1b[0m")
-            } else {
-                ("", "")
-            },
+            dim: if is_terminal && !no_color { ("\x1b[2m", "\x1b[0m") } else { ("", "") },
             is_one_stream: format == Format::Text && is_one_stream(),
+            has_line: format == Format::Text && is_terminal && can_erase,
+            waiting: None,
             place: Place::Unbegun,
             held: 0,
             refused: false,
@@ -92,6 +96,9 @@ impl Printer {
             }
         }
         match body {
+            Body::Session { model, .. } if self.has_line => {
+                self.waiting = Some(Waiting::start(model, self.dim));
+            }
             Body::Text { content } if self.format == Format::Text => self.text(content),
             Body::ToolStart { tool, args, .. } => {
                 let line = format!("{tool} {}", subject(args));
@@ -137,6 +144,7 @@ impl Printer {
 
     /// Ends the text with one line end, and waits until it is read.
     pub(super) fn finish(&mut self) {
+        self.waiting = None;
         if self.place == Place::InLine {
             self.stdout.push("\n");
         }
@@ -150,6 +158,7 @@ impl Printer {
             self.held += content.len();
             return;
         }
+        self.waiting = None;
         // Line ends before the first text are the model's habit, not its answer.
         let (before, text) = match self.place {
             Place::Unbegun => (String::new(), trimmed.trim_start_matches('\n')),
@@ -173,6 +182,7 @@ impl Printer {
     /// Writes a line that is no text of the assistant. Where both streams are one it goes the text's
     /// way, so that it begins a line, and comes where it belongs.
     fn beside(&mut self, line: &str) {
+        self.waiting = None;
         if !self.is_one_stream {
             return stderr(line);
         }
@@ -206,7 +216,7 @@ fn word(text: &str) -> String {
     format!("opencode: {}\n", plain(text))
 }
 
-fn stderr(line: &str) {
+pub(super) fn stderr(line: &str) {
     // Nobody reads what cannot be written.
     let _ = io::stderr().write_all(line.as_bytes());
 }

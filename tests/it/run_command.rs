@@ -6,7 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::program::{World, await_that, types};
+use crate::model::Model;
+use crate::program::{World, await_that, binary, types};
+use crate::tmux::Tmux;
 use crate::wire::PATIENCE;
 
 #[test]
@@ -364,4 +366,50 @@ fn a_person_is_asked_for_the_password_once_and_it_is_not_shown() {
             assert!(shown.contains(" echo "), "it is shown again: {shown}");
         }
     }
+}
+
+#[test]
+fn a_terminal_says_whom_is_waited_for_until_something_comes() {
+    const SIZE: (u16, u16) = (60, 12);
+    let model = Model::start();
+    let server = model.world(json!({})).serve();
+    let run = format!("{} run 'wait 1 words of 6 bytes'", binary());
+    let Some(tmux) = Tmux::start(&server.world, SIZE, &[]) else { return };
+    let plain = Tmux::start(&server.world, SIZE, &[("NO_COLOR", "1")]).unwrap();
+    // Those that show none wait for longer than those that do.
+    let others = ["2>said", "--format json", "& wait", ""].map(|more| {
+        let term = if more.is_empty() { "dumb" } else { "tmux-256color" };
+        let other = Tmux::start(&server.world, SIZE, &[("TERM", term)]).unwrap();
+        other.run(&format!("{run} {more}"));
+        other
+    });
+    await_that("they wait", || model.requests() == others.len());
+    tmux.run(&format!("clear; {run} --attach {}", server.url()));
+    plain.run(&format!("clear; {run}"));
+    plain.await_text("· waiting for mine/m… 2s");
+    assert!(!plain.coloured().contains('\u{1b}'), "{:?}", plain.coloured());
+    tmux.await_text("· waiting for mine/m… 2s");
+    assert!(tmux.coloured().contains("\u{1b}[2m· waiting"), "{:?}", tmux.coloured());
+    for other in &others {
+        assert!(!other.screen().contains("waiting"), "{}", other.screen());
+    }
+    model.go_on();
+    for terminal in [&tmux, &plain].into_iter().chain(&others) {
+        terminal.await_text("000000");
+        let screen = terminal.await_shell();
+        assert!(!screen.contains("waiting"), "{screen}");
+    }
+    assert_eq!(server.world.project.read("said"), "");
+}
+
+#[test]
+fn the_line_of_who_is_waited_for_is_gone_when_a_run_is_interrupted() {
+    let model = Model::start();
+    let server = model.world(json!({})).serve();
+    let Some(tmux) = Tmux::start(&server.world, (60, 12), &[]) else { return };
+    tmux.run(&format!("clear; {} run 'wait 1 words of 6 bytes'", binary()));
+    tmux.await_text("· waiting for mine/m… 1s");
+    tmux.press(&["C-c"]);
+    let screen = tmux.await_shell();
+    assert!(!screen.contains("waiting"), "{screen}");
 }
