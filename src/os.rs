@@ -5,9 +5,11 @@
 mod child;
 mod pages;
 mod process;
+mod thread;
 mod wait;
 
 pub use child::{isolate, protect_environment};
 pub use pages::{Waits, begin_stack, release_code, release_stack};
 pub use process::{has_terminal, is_ignored, memory, monotonic, raise_descriptor_limit};
+pub use thread::thread;
 pub use wait::{Readable, Waker, Woken, wait, wait_many, wait_readable, wait_ready, wait_unread};

@@ -279,7 +279,7 @@ impl Writer {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(write)?;
+        let thread = os::thread("stdout", write)?;
         let hurrying = Arc::clone(&shared);
         let hurry = move || {
             hurrying.lock().hurried = true;

@@ -107,7 +107,7 @@ impl Quiet {
             }
         };
         // It ends with the program: a signal that has had a handler stays without its own effect.
-        std::thread::Builder::new().name("terminal".to_owned()).spawn(watch)?;
+        crate::os::thread("terminal", watch)?;
         tcsetattr(io::stdin(), OptionalActions::Now, &silent)?;
         Ok(quiet)
     }

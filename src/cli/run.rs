@@ -119,8 +119,7 @@ fn watch(stop: &Stop, timeout: Option<Duration>) -> Result<(), Failure> {
             on_signal.request(exit);
         }
     };
-    let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
-    named("signals").spawn(watch_signals).map_err(failed)?;
+    os::thread("signals", watch_signals).map_err(failed)?;
     if let Some(time) = timeout {
         let on_time = stop.clone();
         let wait = move || {
@@ -128,7 +127,7 @@ fn watch(stop: &Stop, timeout: Option<Duration>) -> Result<(), Failure> {
                 on_time.request(Exit::TimedOut);
             }
         };
-        named("timeout").spawn(wait).map_err(failed)?;
+        os::thread("timeout", wait).map_err(failed)?;
     }
     Ok(())
 }

@@ -327,7 +327,7 @@ fn stop(
     log::info!("signal {first}: no new turns; running ones have {} s", grace.as_secs_f32());
     let handle = signals.signals.handle();
     let stopping = Arc::clone(sessions);
-    let stop = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+    let stop = crate::os::thread("stop", move || {
         stopping.stop(grace);
         handle.close();
     });

@@ -10,6 +10,7 @@ use rustix::termios::{tcgetpgrp, tcgetwinsize};
 use crate::cancel::Cancel;
 use crate::cli::look::fit;
 use crate::cli::output::stderr;
+use crate::os;
 use crate::text::plain;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,7 +49,7 @@ impl Waiting {
                 stderr("\r\x1b[K");
             }
         };
-        let thread = std::thread::Builder::new().name("waiting".to_owned()).spawn(show);
+        let thread = os::thread("waiting", show);
         Self { over, thread: thread.ok() }
     }
 }

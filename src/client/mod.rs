@@ -293,8 +293,7 @@ fn until<T: Send + 'static>(
     let stop = tell.clone();
     let guard = cancel.on_cancel(move || _ = stop.try_send(None));
     let _guard = guard.map_err(|_| ClientError::Cancelled)?;
-    let name = std::thread::Builder::new().name("request".to_owned());
-    name.spawn(move || _ = tell.try_send(Some(request())))
+    crate::os::thread("request", move || _ = tell.try_send(Some(request())))
         .map_err(|error| ClientError::Unreachable(format!("cannot start a thread: {error}")))?;
     match hear.recv() {
         Ok(Some(result)) => Ok(result),

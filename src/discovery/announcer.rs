@@ -65,7 +65,7 @@ pub fn announce(service: &Service, name: LocalName) -> io::Result<Option<Announc
             log::error!("mDNS ended by a fault of this program; the server goes on");
         }
     };
-    let thread = std::thread::Builder::new().name("mdns".to_owned()).spawn(work)?;
+    let thread = crate::os::thread("mdns", work)?;
     Ok(Some(Announcer { waker, thread: Some(thread) }))
 }
 

@@ -156,7 +156,7 @@ impl Api {
         let cancel = Cancel::new();
         let until = cancel.clone();
         let work = move || answer_all(&taken, &remote, &until, &tell);
-        let thread = std::thread::Builder::new().name("api".to_owned()).spawn(work)?;
+        let thread = crate::os::thread("api", work)?;
         Ok(Self { queries, cancel, thread })
     }
 

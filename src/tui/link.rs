@@ -91,7 +91,7 @@ impl Link {
             let _running: Sender<()> = running;
             let _ = keeper.run();
         };
-        let thread = std::thread::Builder::new().name("link".to_owned()).spawn(keep)?;
+        let thread = crate::os::thread("link", keep)?;
         Ok(Self { orders, waker, thread, ended })
     }
 

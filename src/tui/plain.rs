@@ -16,6 +16,7 @@ use super::view::{outcome, subject};
 use crate::client::Remote;
 use crate::event::{Body, EventId};
 use crate::message::{FinishReason, ToolStatus};
+use crate::os;
 
 const WAITING: usize = 256;
 const HELP: &str = "Write a line to ask. /stop ends the turn, /quit or Ctrl+D leaves.\n";
@@ -39,7 +40,7 @@ pub(super) fn run(
     let lines = tell.clone();
     let read = move || read_lines(&lines);
     // It ends with standard input or the program: a read of a terminal cannot be ended.
-    std::thread::Builder::new().name("keyboard".to_owned()).spawn(read)?;
+    os::thread("keyboard", read)?;
     // Who was asked for a password has these handled already, and by nobody who would end this.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let to = tell.clone();
@@ -55,7 +56,7 @@ pub(super) fn run(
             }
         }
     };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(watch)?;
+    os::thread("signals", watch)?;
     let link =
         Link::start(remote.clone(), move |heard| tell.send(Event::Heard(heard)).map_err(|_| ()))?;
     let mut talk = Talk {

@@ -22,7 +22,7 @@ use super::state::{Effect, State};
 use super::terminal::{self, Ansi, Held};
 use super::view::View;
 use crate::client::Remote;
-use crate::os::{Readable, Waker, wait_readable};
+use crate::os::{self, Readable, Waker, wait_readable};
 
 /// Between two drawings.
 const FRAME: Duration = Duration::from_millis(16);
@@ -276,8 +276,7 @@ impl Input {
                 }
             }
         };
-        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let watcher = named("signals").spawn(watch)?;
+        let watcher = os::thread("signals", watch)?;
         let (to, until) = (tell.clone(), Arc::clone(&waker));
         let read = move || {
             // A terminal that is gone, or that nobody reads from any more.
@@ -286,7 +285,7 @@ impl Input {
                 let _ = send(&to, Event::Ended(Ended::HungUp));
             }
         };
-        let keyboard = named("keyboard").spawn(read)?;
+        let keyboard = os::thread("keyboard", read)?;
         Ok(Self { waker, keyboard, signals: handle, watcher, ending })
     }
 

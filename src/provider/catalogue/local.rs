@@ -126,7 +126,7 @@ impl Local {
             return Arc::clone(&self.shared.lock().found);
         }
         // It ends by the time-outs of what it asks; nobody waits for it.
-        let thread = std::thread::Builder::new().name("local-models".to_owned()).spawn(renew);
+        let thread = crate::os::thread("local-models", renew);
         if let Err(error) = thread {
             log::warn!("no thread to look for local model servers: {error}");
             self.shared.lock().asking = false;

@@ -82,7 +82,7 @@ impl Store {
         let (stop, stopped) = bounded(0);
         let tended = Arc::clone(&shared);
         let tend = move || tended.tend(&nudged, &stopped);
-        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(tend);
+        let thread = crate::os::thread("store", tend);
         if let Err(error) = &thread {
             log::warn!("text is stored with the next event only: {error}");
         }
