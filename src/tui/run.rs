@@ -82,8 +82,9 @@ pub(super) fn run(
         // Who still tells something is refused.
         drop(hear);
         // What is typed from now on is the shell's.
-        input.end();
+        let watch = input.end();
         held.give_back();
+        watch.end();
         link.end();
         api.end();
         ended
@@ -241,10 +242,23 @@ impl Screen {
 struct Input {
     waker: Arc<Waker>,
     keyboard: JoinHandle<()>,
+    watch: Watch,
+}
+
+/// The thread that hears signals.
+struct Watch {
     signals: Handle,
     watcher: JoinHandle<()>,
-    /// Closed when the loop has ended in time.
+    /// Closed when the terminal was given back in time.
     ending: Sender<()>,
+}
+
+impl Watch {
+    fn end(self) {
+        drop(self.ending);
+        self.signals.close();
+        let _ = self.watcher.join();
+    }
 }
 
 impl Input {
@@ -269,7 +283,7 @@ impl Input {
                     // A terminal that takes nothing any more must not keep the program.
                     let is_stuck = ended.recv_timeout(LAST_WORDS).is_err_and(|e| e.is_timeout());
                     if is_stuck || told.is_err() {
-                        held.give_back();
+                        held.abandon();
                         std::process::exit(128 + signal);
                     }
                     return;
@@ -286,15 +300,15 @@ impl Input {
             }
         };
         let keyboard = os::thread("keyboard", read)?;
-        Ok(Self { waker, keyboard, signals: handle, watcher, ending })
+        Ok(Self { waker, keyboard, watch: Watch { signals: handle, watcher, ending } })
     }
 
-    fn end(self) {
-        drop(self.ending);
+    /// Lets what is typed alone. Signals are heard until the terminal is given back: that may take
+    /// for ever.
+    fn end(self) -> Watch {
         self.waker.wake();
-        self.signals.close();
         let _ = self.keyboard.join();
-        let _ = self.watcher.join();
+        self.watch
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ratatui_core::backend::{Backend, ClearType, WindowSize};
 use ratatui_core::buffer::Cell;
 use ratatui_core::layout::{Position, Size};
 use ratatui_core::style::{Color, Modifier};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// Title kept, alternate screen, bracketed paste, autowrap off.
@@ -28,14 +29,21 @@ const REPORT: &str = concat!(
 
 /// The terminal while it is taken. Clones share it; it is given back once.
 #[derive(Clone, Default)]
-pub(super) struct Held(Arc<Mutex<Option<Termios>>>);
+pub(super) struct Held(Arc<Taken>);
+
+#[derive(Default)]
+struct Taken {
+    /// What the terminal was, while it is not that.
+    before: Mutex<Option<Termios>>,
+    /// Held while something is written, so that nothing is drawn on a terminal that was given back.
+    /// To be locked before the other; a terminal that takes nothing may keep it for ever.
+    writing: Mutex<()>,
+}
 
 impl Held {
     /// Takes the terminal: raw, another screen. A panic, in whatever thread, gives it back, is told
     /// and ends the program.
     pub(super) fn take() -> io::Result<Self> {
-        // Protects what the terminal was, while it is not that, and is held while something is
-        // written: nothing is drawn on a terminal that was given back.
         let held = Self::default();
         held.again()?;
         let on_panic = held.clone();
@@ -52,7 +60,8 @@ impl Held {
 
     /// Takes it once more after [`Held::give_back`], or after somebody else changed it.
     pub(super) fn again(&self) -> io::Result<()> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = lock(&self.0.writing);
+        let mut kept = lock(&self.0.before);
         let before = match kept.take() {
             Some(before) => before,
             None => tcgetattr(io::stdin())?,
@@ -61,17 +70,38 @@ impl Held {
         raw.make_raw();
         tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
         *kept = Some(before);
+        drop(kept);
         write_all(TAKE.as_bytes())
     }
 
     /// Gives it back as it was.
     pub(super) fn give_back(&self) {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(before) = before {
+        let _writing = lock(&self.0.writing);
+        if self.restore() {
             // A terminal that is gone needs nothing.
             let _ = write_all(GIVE.as_bytes());
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
         }
+    }
+
+    /// Gives back what can be, of a terminal that may take no word any more.
+    pub(super) fn abandon(&self) {
+        let is_taken = self.restore();
+        if is_taken && let Ok(_writing) = self.0.writing.try_lock() {
+            let stdout = io::stdout();
+            let mut ready = [PollFd::new(&stdout, PollFlags::OUT)];
+            if poll(&mut ready, Some(&Timespec::default())) == Ok(1) {
+                let _ = write_all(GIVE.as_bytes());
+            }
+        }
+    }
+
+    /// Sets its mode back; tells whether it was another.
+    fn restore(&self) -> bool {
+        let before = lock(&self.0.before).take();
+        if let Some(before) = &before {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+        }
+        before.is_some()
     }
 
     /// Names the terminal's window.
@@ -82,9 +112,14 @@ impl Held {
 
     /// Writes, while it is taken.
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.is_some() { write_all(bytes) } else { Ok(()) }
+        let _writing = lock(&self.0.writing);
+        let is_taken = lock(&self.0.before).is_some();
+        if is_taken { write_all(bytes) } else { Ok(()) }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Columns and rows of the terminal.

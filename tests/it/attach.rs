@@ -4,11 +4,12 @@ use std::io::Write;
 use std::net::TcpListener;
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{Action, tcflow};
 use serde_json::{Value, json};
 
 use crate::cut_proxy::Proxy;
 use crate::model::Model;
-use crate::program::{Serving, World, await_that};
+use crate::program::{Serving, World, await_that, is_alive};
 use crate::scripted::{Act, Protocol, Scripted, stream};
 use crate::tmux::Tmux;
 
@@ -391,6 +392,32 @@ fn it_ends_with_its_terminal() {
     tmux.await_text("offline/guide answers");
     let pid = tmux.child();
     tmux.close_on(pid);
+}
+
+#[test]
+fn it_ends_though_its_terminal_takes_nothing() {
+    for keys in [&[][..], &["C-d"]] {
+        let server = World::new().serve();
+        let Some(tmux) = Tmux::start(&server.world, SIZE, &[]) else { return };
+        tmux.attach(&server.url());
+        tmux.await_text("offline/guide answers");
+        let pid = tmux.child();
+        let terminal = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(std::fs::read_link(format!("/proc/{pid}/fd/1")).unwrap())
+            .unwrap();
+        tcflow(&terminal, Action::OOff).unwrap();
+        // It leaves, and cannot say so; or it wants to draw.
+        tmux.press(keys);
+        tmux.write("words");
+        signal(pid, Signal::TERM);
+        await_that("it ends", || !is_alive(pid));
+        tcflow(&terminal, Action::OOn).unwrap();
+        tmux.press(&["C-u"]);
+        tmux.run("stty -a");
+        tmux.await_text(" icanon");
+    }
 }
 
 #[test]
