@@ -102,6 +102,25 @@ test('drafts and earlier prompts are kept, and files are completed', async t => 
 	home.assertQuiet();
 });
 
+test('what is being written outlives a session that is deleted elsewhere', async t => {
+	const home = await house(t);
+	const page = await home.open();
+	await page.ready();
+	await page.ask('first words');
+	await page.ended();
+	const { pathname } = new URL(page.page.url());
+	await page.box.fill('a thought that took long');
+	const deleted = await fetch(`${home.url}/api/sessions/${pathname.split('/').pop()}`, { method: 'DELETE' });
+	assert.equal(deleted.status, 204);
+	await page.sees('What you were writing is kept.');
+	assert.equal(new URL(page.page.url()).pathname, '/');
+	assert.equal(await page.box.inputValue(), 'a thought that took long');
+	await page.page.reload();
+	await page.ready();
+	assert.equal(await page.box.inputValue(), 'a thought that took long');
+	home.assertQuiet();
+});
+
 test('agent and model are chosen, and what has no key says what to set', async t => {
 	const home = await house(t);
 	const page = await home.open();

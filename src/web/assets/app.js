@@ -113,9 +113,12 @@ sessions.on('changed', ({ session, event }) => {
 	draw();
 });
 sessions.on('titled', ({ id }) => id === sessions.current && draw());
-sessions.on('gone', () => {
+sessions.on('gone', id => {
+	const unsent = composer.text;
+	settings.setDraft(id, '');
 	go(null, { replace: true });
-	status.notice('This session was deleted, or never was here.');
+	if (unsent) composer.restore(unsent);
+	status.notice(`This session was deleted, or never was here.${unsent ? ' What you were writing is kept.' : ''}`);
 });
 sessions.on('failed', ({ message }) => status.notice(message, 'err'));
 sessions.on('refused', ({ session, message, why }) => {
