@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use pulldown_cmark::{Event, Parser, TagEnd};
 use serde_json::Value;
 
 use crate::cli::output::subject;
@@ -27,7 +28,11 @@ pub(super) fn markdown(session: &Value) -> String {
             match part["type"].as_str() {
                 Some("text") => {
                     let said = plain(part["text"].as_str().unwrap_or_default());
-                    let _ = writeln!(text, "\n{}", said.trim_matches('\n'));
+                    let said = said.trim_matches('\n');
+                    let _ = writeln!(text, "\n{said}");
+                    if let Some(fence) = open_fence(said) {
+                        let _ = writeln!(text, "{fence}");
+                    }
                 }
                 Some("tool") => tool(&mut text, part),
                 _ => {}
@@ -42,6 +47,22 @@ pub(super) fn markdown(session: &Value) -> String {
         }
     }
     text
+}
+
+/// The fence of a block of code that a text leaves open, as an answer that was stopped may: what
+/// follows would be code, too.
+fn open_fence(text: &str) -> Option<&str> {
+    let (last, place) = Parser::new(text).into_offset_iter().last()?;
+    let block = text.get(place)?;
+    let mark = block.chars().next().filter(|mark| matches!(mark, '`' | '~'))?;
+    let (fence, _) = block.split_at(block.len() - block.trim_start_matches(mark).len());
+    // It ends with a line of that fence, or of a longer one (CommonMark 0.31, section 4.5).
+    let is_end = |line: &str| {
+        line.trim_end().trim_start_matches(' ').starts_with(fence)
+            && line.trim().trim_matches(mark).is_empty()
+    };
+    let is_open = !block.lines().skip(1).last().is_some_and(is_end);
+    (last == Event::End(TagEnd::CodeBlock) && is_open).then_some(fence)
 }
 
 fn tool(text: &mut String, part: &Value) {
@@ -83,6 +104,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_block_of_code_that_is_left_open_ends_with_its_message() {
+        for (said, end) in [
+            ("so:\n```python\ndef f():", Some("```")),
+            ("````\n```\ncode", Some("````")),
+            ("~~~", Some("~~~")),
+            ("```\nx\n```", None),
+            ("```\nx\n  `````  ", None),
+            ("```\nx\n```\nwords", None),
+            ("- item\n  ```\n  x", None),
+            ("    indented\n    ```", None),
+            ("`word`", None),
+            ("", None),
+        ] {
+            assert_eq!(open_fence(said), end, "{said}");
+        }
+        let told = json!({ "messages": [
+            { "role": "assistant", "finishReason": "aborted", "parts": [
+                { "type": "text", "text": "```sh\nls" }] },
+            { "role": "user", "parts": [{ "type": "text", "text": "go on" }] },
+        ] });
+        let text = markdown(&told);
+        assert!(text.ends_with("```sh\nls\n```\n\n*Stopped.*\n\n## You\n\ngo on\n"), "{text}");
+    }
 
     #[test]
     fn tools_are_folded_and_no_fence_in_them_ends_the_block() {
