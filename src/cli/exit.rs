@@ -69,7 +69,7 @@ impl fmt::Display for Failure {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self::new(exit_of(problem.code), problem.detail)
+        Self::new(exit_of(problem.code), spoken(problem))
     }
 }
 
@@ -84,7 +84,25 @@ impl From<ClientError> for Failure {
         };
         let wants_password =
             matches!(&error, ClientError::Refused(problem) if problem.code == Code::Unauthorized);
-        Self { exit, message: error.to_string(), wants_password }
+        let message = match error {
+            ClientError::Refused(problem) => spoken(problem),
+            other => other.to_string(),
+        };
+        Self { exit, message, wants_password }
+    }
+}
+
+/// What a refusal says at the command line, where advice to use the API helps nobody.
+fn spoken(problem: Problem) -> String {
+    match problem.code {
+        Code::SessionNotFound => {
+            "no session has this id; `opencode sessions` lists them".to_owned()
+        }
+        Code::SessionBusy => {
+            "a turn runs in this session: wait for its end, or stop it where it was asked for"
+                .to_owned()
+        }
+        _ => problem.detail,
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cancel::Cancel;
-use crate::cli::exit::{Exit, Failure, exit_of};
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::cli::look::Look;
 use crate::cli::output::tell;
@@ -21,7 +21,6 @@ use crate::cli::table::{Column, column, table, word, words};
 use crate::cli::{export, print, print_json, project, show};
 use crate::client::{Remote, Target};
 use crate::config::{Env, ServerFlags};
-use crate::error::Code;
 use crate::id;
 use crate::session::Sessions;
 
@@ -181,7 +180,7 @@ impl Source<'_> {
     fn get(&self, id: &str) -> Result<Value, Failure> {
         Ok(match self {
             Self::Here(sessions) => {
-                let (session, page) = sessions.get(id).map_err(here)?;
+                let (session, page) = sessions.get(id)?;
                 let mut whole = json!(session);
                 whole["messages"] = json!(page.messages);
                 whole["lastEventId"] = json!(page.last);
@@ -194,7 +193,7 @@ impl Source<'_> {
 
     fn delete(&self, id: &str) -> Result<(), Failure> {
         match self {
-            Self::Here(sessions) => sessions.delete(id).map_err(here),
+            Self::Here(sessions) => Ok(sessions.delete(id)?),
             Self::There(remote, cancel) => {
                 Ok(remote.delete(&format!("/api/sessions/{id}"), cancel)?)
             }
@@ -229,19 +228,6 @@ pub(super) fn meant(
             more + 1
         )),
     }
-}
-
-/// What the store refuses, in words for a person at the command line.
-fn here(problem: crate::error::Problem) -> Failure {
-    let text = match problem.code {
-        Code::SessionNotFound => "no session has this id; `opencode sessions` lists them",
-        Code::SessionBusy => {
-            "a turn runs in it, in another process (a server, or a `run`): stop it there, or go \
-             through the server with --attach"
-        }
-        _ => return problem.into(),
-    };
-    Failure::new(exit_of(problem.code), text)
 }
 
 #[cfg(test)]

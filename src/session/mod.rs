@@ -100,7 +100,7 @@ impl Sessions {
                     log::error!("session {session} has an unfinished turn: {error}");
                 }
             }
-            Err(StoreError::Busy | StoreError::Missing) => {}
+            Err(StoreError::Busy | StoreError::Elsewhere | StoreError::Missing) => {}
             Err(error) => log::error!("session {session} has an unfinished turn: {error}"),
         }
     }
@@ -187,11 +187,9 @@ impl Sessions {
                 cancel.cancel();
                 Ok(())
             }
-            _ if running && self.store.is_elsewhere(session) => Err(Problem::new(
-                Code::SessionBusy,
-                "the turn in this session runs in another process (a `run` beside the server) \
-                 and can be stopped there only",
-            )),
+            _ if running && self.store.is_elsewhere(session) => {
+                Err(problem(StoreError::Elsewhere, session))
+            }
             _ => Err(Problem::new(
                 Code::NotRunning,
                 "no turn is running in this session, so there is nothing to abort",
@@ -225,7 +223,9 @@ impl Sessions {
         }
         let deleted = match self.store.acquire_within(session, DELETE_TIME) {
             Ok(lease) => self.store.delete(lease),
-            Err(error @ (StoreError::Busy | StoreError::Missing)) => Err(error),
+            Err(error @ (StoreError::Busy | StoreError::Elsewhere | StoreError::Missing)) => {
+                Err(error)
+            }
             // What cannot be read any more can still be thrown away.
             Err(_) => self.store.discard(session),
         };
@@ -266,6 +266,12 @@ fn problem(error: StoreError, session: &str) -> Problem {
             Code::SessionBusy,
             "a turn is running in this session: wait for its `done`, or POST to \
              /api/sessions/{id}/abort",
+        )
+        .with("sessionId", session),
+        StoreError::Elsewhere => Problem::new(
+            Code::SessionBusy,
+            "the turn in this session runs in another process (a `run` beside the server) and can \
+             be stopped there only: wait for its `done`",
         )
         .with("sessionId", session),
         StoreError::Crowded => Problem::new(Code::AtCapacity, error.to_string()).retry_after(5),

@@ -161,14 +161,35 @@ fn a_turn_that_runs_elsewhere_is_left_alone_and_one_at_the_server_is_stopped() {
     assert!(list.stdout.contains("  running  "), "{list:?}");
     let here = server.world.run(&["sessions", "delete", &id]);
     here.assert_status(1);
-    assert!(
-        here.stderr.contains("another process") && here.stderr.contains("--attach"),
-        "{here:?}"
-    );
+    assert!(here.stderr.contains("stop it where it was asked for"), "{here:?}");
     assert_eq!(server.get("/api/status")["activeTurns"], 1);
     let there = server.world.run(&["sessions", "delete", "--attach", &server.url(), &id]);
     there.assert_status(0);
     await_that("its turn ends", || server.get("/api/status")["activeTurns"] == 0);
+}
+
+#[test]
+fn a_turn_of_a_run_beside_the_server_is_told_as_one_that_ends_there_only() {
+    let server = World::new().serve();
+    let mut run = server.world.command(&["run", "run `sleep 1000`"]).spawn().unwrap();
+    await_that("its command runs", || {
+        let all = server.get("/api/sessions");
+        all[0]["status"] == "running"
+    });
+    let id = server.get("/api/sessions")[0]["id"].as_str().unwrap().to_owned();
+    let message = json!({ "message": "and?", "sessionId": id });
+    for (method, path, body) in [
+        ("POST", "/api/chat".to_owned(), Some(&message)),
+        ("DELETE", format!("/api/sessions/{id}"), None),
+        ("POST", format!("/api/sessions/{id}/abort"), None),
+    ] {
+        let refused = server.ask(method, &path, body);
+        assert_eq!((refused.status, &*refused.code()), (409, "session-busy"), "{path}");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("another process") && !detail.contains("/abort"), "{detail}");
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
 }
 
 #[test]

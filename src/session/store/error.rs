@@ -16,11 +16,14 @@ pub enum StoreError {
     /// A turn runs in the session.
     #[error("a turn runs in the session")]
     Busy,
+    /// Another process runs it.
+    #[error("a turn runs in the session, in another process")]
+    Elsewhere,
     /// As many follow the session as may.
     #[error("{FOLLOWERS} clients follow this session, which is the limit")]
     Crowded,
-    /// Another server has the project; its address.
-    #[error("a server of this project is running already at {0}")]
+    /// Another server has the project; its address, once it has told that.
+    #[error("a server of this project is running already{}", at(.0))]
     Served(String),
     /// Written by a later version of the program.
     #[error(
@@ -39,6 +42,10 @@ pub enum StoreError {
     /// The system refused.
     #[error("the sessions cannot be read or written: {0}")]
     Io(String),
+}
+
+fn at(address: &str) -> String {
+    if address.is_empty() { String::new() } else { format!(" at {address}") }
 }
 
 impl StoreError {

@@ -11,15 +11,20 @@ impl Store {
     /// Takes the right to append.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] while another turn holds it.
+    /// [`StoreError::Busy`] while another turn holds it, [`StoreError::Elsewhere`] while one of
+    /// another process does.
     pub fn acquire(&self, session: &str) -> Result<Lease, StoreError> {
         let writer = match self.shared.backend.lease(session) {
             // A turn that has told its `done` is giving its lease back right now, or just has.
             Err(StoreError::Busy) if self.shared.may_be_free(session) => {
-                self.shared.backend.lease(session)?
+                self.shared.backend.lease(session)
             }
-            other => other?,
+            other => other,
         };
+        let writer = match writer {
+            Err(StoreError::Busy) if self.is_elsewhere(session) => Err(StoreError::Elsewhere),
+            other => other,
+        }?;
         let hub = self.shared.hub(session, writer.last_id());
         let lease = Lease::new(session, hub, writer);
         self.shared.lock().active.insert(session.to_owned(), Arc::clone(&lease.active));
