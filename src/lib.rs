@@ -26,7 +26,7 @@ pub mod error;
 pub mod cancel;
 pub mod context;
 pub mod id;
-pub mod pem;
+pub mod tls;
 pub mod percent;
 pub mod sse;
 pub mod text;

@@ -117,7 +117,7 @@ impl Edge {
         check_content_type(request)?;
         if path.is_empty() {
             let detail = format!("this server is at {}/", self.base_path);
-            return Err(Problem::new(Code::NotFound, detail));
+            return Err(Problem::new(Code::NotFound, detail).with("basePath", &*self.base_path));
         }
         Ok(Verdict::Pass(self.base_path.len()))
     }

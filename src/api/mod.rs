@@ -190,7 +190,8 @@ impl Api {
         let is_options = *method == Method::Options;
         if allowed.is_empty() {
             let detail = "there is nothing at this path; GET /api/openapi.json lists what there is";
-            return Err(Problem::new(Code::NotFound, detail));
+            let base_path = self.facts.server.base_path.as_str();
+            return Err(Problem::new(Code::NotFound, detail).with("basePath", base_path));
         }
         if allowed.contains(&"GET") {
             allowed.push("HEAD");

@@ -23,8 +23,8 @@ use ureq::{Agent, Body};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event;
-use crate::pem;
 use crate::sse;
+use crate::tls;
 
 pub use socket::Socket;
 pub use target::Target;
@@ -229,6 +229,11 @@ impl Remote {
         let text = response.body_mut().with_config().limit(64 * 1024).read_to_string();
         let told: Value = serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default();
         let code = told["code"].as_str().and_then(Code::parse);
+        if let Some(its_path) = told["basePath"].as_str()
+            && let Some(text) = self.elsewhere(its_path)
+        {
+            return Err(ClientError::Unreachable(text));
+        }
         let Some(code) = code.filter(|code| code.status() == status) else {
             let text = format!(
                 "{} answered {status}, and not as an opencode server does: is the address right?",
@@ -242,12 +247,23 @@ impl Remote {
         Err(ClientError::Refused(problem))
     }
 
+    /// What to say where the server is at another path of this address.
+    fn elsewhere(&self, its_path: &str) -> Option<String> {
+        let uri: Uri = self.base.parse().ok()?;
+        let path = uri.path().trim_end_matches('/');
+        let origin = self.base.strip_suffix(path)?;
+        (path != its_path).then(|| {
+            format!("an opencode server is at {origin}{its_path}, and not at {}", self.base)
+        })
+    }
+
     fn unreachable(&self, error: &ureq::Error) -> ClientError {
         let why = match error {
-            ureq::Error::Io(error) => match error.kind() {
-                std::io::ErrorKind::ConnectionRefused => {
+            ureq::Error::Io(error) => match (error.kind(), tls::mistake(error)) {
+                (std::io::ErrorKind::ConnectionRefused, _) => {
                     "nothing listens there; is the server running?".to_owned()
                 }
+                (_, Some(why)) => why.to_owned(),
                 _ => error.to_string(),
             },
             ureq::Error::HostNotFound => "the name is not known".to_owned(),
@@ -347,6 +363,6 @@ impl Iterator for Events {
 
 /// The authorities in a file that a person named.
 fn authorities(path: &std::path::Path) -> Result<Vec<Certificate<'static>>, ClientError> {
-    pem::certificates(path)
+    tls::certificates(path)
         .map_err(|why| ClientError::Usage(format!("--ca {}: {why}", path.display())))
 }

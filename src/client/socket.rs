@@ -22,6 +22,7 @@ use ureq::tls::Certificate;
 use crate::client::ClientError;
 use crate::error::{Code, Problem};
 use crate::os::{self, Waker};
+use crate::tls;
 
 /// Longest message of a server: its largest event is a tool's arguments or a message, each byte of
 /// which may be spelled in six.
@@ -82,6 +83,7 @@ impl Socket {
             HandshakeError::Failure(Error::Http(answer)) => {
                 failed(&format!("/ws answered {}", answer.status()))
             }
+            HandshakeError::Failure(Error::Io(error)) => failed(&plainly(&error)),
             HandshakeError::Failure(error) => failed(&error.to_string()),
             HandshakeError::Interrupted(_) => failed("no answer in time"),
         })?;
@@ -182,7 +184,7 @@ fn plainly(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
         io::ErrorKind::TimedOut => "no answer in time".to_owned(),
-        _ => error.to_string(),
+        _ => tls::mistake(error).map_or_else(|| error.to_string(), str::to_owned),
     }
 }
 

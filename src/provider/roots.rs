@@ -12,7 +12,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::transport::RustlsConnector;
 
 use crate::config::Env;
-use crate::pem;
+use crate::tls;
 
 const NAMES: [&str; 2] = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"];
 
@@ -32,7 +32,7 @@ impl Roots {
         let mut roots = Self::default();
         let mut more = Vec::new();
         for (name, path) in NAMES.iter().filter_map(|name| Some((name, env.get(name)?))) {
-            match pem::certificates(Path::new(path)) {
+            match tls::certificates(Path::new(path)) {
                 Ok(found) => more.extend(found),
                 Err(why) => roots.faults.push(format!("{name}={path} cannot be used: {why}")),
             }

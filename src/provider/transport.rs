@@ -17,6 +17,7 @@ use super::idle::Idle;
 use super::retry::asked_wait;
 use crate::cancel::Cancel;
 use crate::error::Code;
+use crate::tls;
 
 /// Bytes of an error's body that are read.
 const ERROR_BODY: u64 = 64 * 1024;
@@ -165,9 +166,13 @@ impl Transport {
         }
         let (name, base) = (&endpoint.name, endpoint.shown_base());
         let unreachable = |why: &str| {
-            let hint =
-                if super::endpoint::is_loopback(&endpoint.base) { " Is it running?" } else { "" };
-            format!("{name} cannot be reached at {base}: {why}.{hint}")
+            // Whoever answered runs.
+            let hint = match why.ends_with('?') {
+                true => "",
+                false if super::endpoint::is_loopback(&endpoint.base) => ". Is it running?",
+                false => ".",
+            };
+            format!("{name} cannot be reached at {base}: {why}{hint}")
         };
         match error {
             ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => Failure::passing(
@@ -187,7 +192,10 @@ impl Transport {
             ureq::Error::Io(io) => match io.kind() {
                 // What rustls says of a certificate comes this way.
                 io::ErrorKind::InvalidData => {
-                    let why = format!("{io} ({})", endpoint.roots.hint());
+                    let why = match tls::mistake(&io) {
+                        Some(why) => why.to_owned(),
+                        None => format!("{io} ({})", endpoint.roots.hint()),
+                    };
                     Failure::fatal(Code::ProviderUnreachable, unreachable(&why))
                 }
                 io::ErrorKind::UnexpectedEof

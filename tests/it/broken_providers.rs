@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::{Serving, text, types};
+use crate::program::{Serving, World, text, types};
 use crate::scripted::{Act, Protocol, Scripted, answer, stream};
 use crate::wire::Client;
 
@@ -197,6 +197,26 @@ fn a_refusal_to_go_on_is_told_as_such_and_not_tried_again() {
         let words = told[1]["message"].as_str().unwrap();
         assert!(words.contains("content_filter"), "{words}");
     }
+}
+
+#[test]
+fn a_provider_that_speaks_no_tls_is_told_as_such() {
+    // Any server that answers what is no request, as real ones do.
+    let plain = World::new().serve();
+    let server = World::new()
+        .config(&json!({
+            "model": "mine/m",
+            "provider": { "mine": {
+                "npm": "@ai-sdk/openai-compatible",
+                "options": { "baseURL": plain.url().replace("http:", "https:"), "apiKey": "k" },
+                "models": { "m": {} },
+            } },
+        }))
+        .serve();
+    let reply = server.post("/api/chat", &json!({ "message": "hello" }));
+    assert_eq!((reply.status, &*reply.code()), (502, "provider-unreachable"), "{reply:?}");
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.ends_with("is it http:// instead of https://?"), "{detail}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::model::Model;
-use crate::program::{World, await_that, is_alive};
+use crate::program::{Serving, World, await_that, is_alive};
 use crate::scripted::{Act, Protocol, Scripted, answer, said, spoken, stream};
 
 /// A run in the project, and one at a server of the project.
@@ -105,6 +105,29 @@ fn exit_status_3_is_a_server_that_cannot_be_reached() {
     let run = world.run(&["run", "--attach", &other.url(), "why?"]);
     run.assert_status(3);
     assert!(run.stderr.contains("is the address right?"), "{run:?}");
+}
+
+#[test]
+fn exit_status_3_is_an_address_that_is_nearly_right() {
+    let root = World::new().serve();
+    let below = World::new().serve_with(&["--base-path", "/below"]);
+    let there = |server: &Serving| format!("http://127.0.0.1:{}", server.address.port());
+    for (typed, right) in [
+        (there(&root) + "/foo", there(&root)),
+        (there(&below), there(&below) + "/below"),
+        (there(&below) + "/foo", there(&below) + "/below"),
+    ] {
+        for command in [&["run", "why?"][..], &["status"], &["sessions"]] {
+            let run = root.world.run(&[command, &["--attach", &typed]].concat());
+            run.assert_status(3);
+            let told = format!("opencode: an opencode server is at {right}, and not at {typed}\n");
+            assert_eq!(run.stderr, told);
+        }
+    }
+    let plain = there(&root).replace("http:", "https:");
+    let run = root.world.run(&["run", "--attach", &plain, "why?"]);
+    run.assert_status(3);
+    assert!(run.stderr.contains("is it http:// instead of https://?"), "{run:?}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         "cancel",
         "context",
         "id",
-        "pem",
+        "tls",
         "percent",
         "sse",
         "text",
