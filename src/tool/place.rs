@@ -95,6 +95,16 @@ impl Place {
         }
     }
 
+    /// The sentence for what is not written because version control would act on it.
+    #[must_use]
+    pub fn repository(&self) -> String {
+        format!(
+            "`{}` belongs to version control, which runs commands by what stands there: change it \
+             with git, or the like, through bash",
+            self.given
+        )
+    }
+
     /// The sentence for something that is neither a file nor a directory.
     #[must_use]
     pub fn not_regular(&self) -> String {

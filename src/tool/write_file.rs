@@ -144,6 +144,53 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_version_control_is_written() {
+        let project = Project::new();
+        for name in [".git/config", "sub/.hg/hgrc", "meta/config", "deep/er/.git/hooks/old"] {
+            project.write(name, "old");
+        }
+        project.write("sub/module/.git", "gitdir: elsewhere");
+        let link = |to: &str, name: &str| symlink(to, project.path().join(name)).unwrap();
+        link(".git", "link");
+        link("../deep/er/.git/hooks", "sub/hooks");
+        link("link/config", "through");
+        // What such a link leads to is the repository's as well.
+        link("meta", ".svn");
+        for path in [
+            ".git/config",
+            ".git/hooks/post-commit",
+            ".GIT/config",
+            ".git./config",
+            ".git",
+            "new/.git/config",
+            "sub/module/.git",
+            "sub/.hg/hgrc",
+            "./sub/../.git/config",
+            "link/config",
+            "link/new/x",
+            "sub/hooks/old",
+            "through",
+            "meta/config",
+            &format!("{}/.git/config", project.path().display()),
+        ] {
+            let error = write(&project, path, "new").unwrap_err();
+            assert!(error.contains("through bash"), "{path}: {error}");
+            let args = json!({"path": path, "old_string": "old", "new_string": "new"});
+            project.run(&crate::tool::EditFile, args).unwrap_err();
+        }
+        let kept = |name: &str| project.read(name);
+        assert_eq!(kept(".git/config") + &kept("sub/.hg/hgrc") + &kept("meta/config"), "oldoldold");
+        assert_eq!(kept("sub/module/.git"), "gitdir: elsewhere");
+        for made in ["new", ".GIT", ".git/new", ".git/hooks"] {
+            assert!(!project.path().join(made).exists(), "{made}");
+        }
+        for path in [".gitignore", ".github/x.yml", "sub/.gitattributes", ".gitmodules", "a.git/x"]
+        {
+            write(&project, path, "new").unwrap();
+        }
+    }
+
+    #[test]
     fn only_files_are_written() {
         let project = Project::new();
         project.write("folder/x", "");
