@@ -191,8 +191,6 @@ pub struct Problem {
     pub detail: String,
     /// Seconds after which trying again makes sense.
     pub retry_after: Option<u64>,
-    /// Bytes at the detail's end that no log shows: what a model wrote may hold anything of anybody.
-    unlogged: usize,
     /// Further members of the JSON object.
     pub extra: Vec<(&'static str, Value)>,
 }
@@ -200,7 +198,7 @@ pub struct Problem {
 impl Problem {
     /// A failure with its explanation.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), retry_after: None, unlogged: 0, extra: Vec::new() }
+        Self { code, detail: detail.into(), retry_after: None, extra: Vec::new() }
     }
 
     /// The same failure with one more member in its JSON.
@@ -215,21 +213,6 @@ impl Problem {
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
-    }
-
-    /// The same failure with words at the end that are for its reader and for no log.
-    #[must_use]
-    pub fn unlogged(mut self, words: &str) -> Self {
-        self.detail.push_str(words);
-        self.unlogged = words.len();
-        self
-    }
-
-    /// The detail as a log may show it.
-    #[must_use]
-    pub fn log_text(&self) -> &str {
-        let end = self.detail.len().saturating_sub(self.unlogged);
-        self.detail.get(..end).unwrap_or_default().trim_end_matches([':', ' '])
     }
 
     /// The problem+json object.

@@ -227,27 +227,32 @@ impl Turn<'_, '_> {
     #[inline(never)]
     fn call(&mut self, tools: &mut dyn Tools, call: Call, step: u32) -> Result<(), Problem> {
         let Call { id, tool, args } = call;
-        let args = args.map_err(|bad| {
-            let detail = format!(
-                "the model called {} with arguments that are no JSON object ({}): ",
-                one_line(&tool),
-                bad.why
-            );
-            let raw = one_line(&crate::text::keep_both_ends(&bad.raw, 400));
-            Problem::new(Code::ProviderFailed, detail).unlogged(&raw)
-        })?;
-        let length = args.to_string().len();
-        let too_long = length > ARGS_BYTES;
-        let args = if too_long { serde_json::json!({ "omittedBytes": length }) } else { args };
+        let (args, wrong) = match args {
+            Ok(args) => match args.to_string().len() {
+                length if length > ARGS_BYTES => {
+                    let text = format!(
+                        "the arguments have {length} bytes, and {ARGS_BYTES} are allowed: work in \
+                         smaller pieces"
+                    );
+                    (serde_json::json!({ "omittedBytes": length }), Some(text))
+                }
+                _ => (args, None),
+            },
+            // A provider takes nothing but an object back.
+            Err(bad) => {
+                let raw = one_line(&crate::text::keep_both_ends(&bad.raw, 400));
+                let text = format!(
+                    "{}; call {tool} again, with one JSON object. They were: {raw}",
+                    bad.why
+                );
+                (serde_json::json!({}), Some(text))
+            }
+        };
 
         let start =
             Body::ToolStart { id: id.clone(), tool: tool.clone(), args: args.clone(), step };
         self.tell(start)?;
-        let result = if too_long {
-            let text = format!(
-                "the arguments have {length} bytes, and {ARGS_BYTES} are allowed: work in \
-                 smaller pieces"
-            );
+        let result = if let Some(text) = wrong {
             CallResult::refused(text, None)
         } else {
             let mut failure = None;

@@ -93,7 +93,7 @@ impl Turn {
     fn finish(&self, lease: Lease, meter: &mut TurnMeter<'_>, outcome: &Outcome, whole: Duration) {
         let mut last = Vec::new();
         if let Some(problem) = &outcome.problem {
-            log::warn!("turn {} failed: {}", self.message_id, problem.log_text());
+            log::warn!("turn {} failed: {}", self.message_id, problem.detail);
             last.push(Body::Error {
                 code: problem.code.as_str().to_owned(),
                 message: problem.detail.clone(),

@@ -20,7 +20,7 @@ struct Break {
     word: &'static str,
 }
 
-const BREAKS: [Break; 6] = [
+const BREAKS: [Break; 5] = [
     Break {
         name: "nonsense",
         rest: |_| "data: {\"choices\": so to speak}\n\n".into(),
@@ -48,13 +48,6 @@ const BREAKS: [Break; 6] = [
         code: "provider-unreachable",
         status: 502,
         word: "cut the stream",
-    },
-    Break {
-        name: "arguments that are no object",
-        rest: |protocol| protocol.call("{\"path\": no}") + &protocol.end(true),
-        code: "provider-failed",
-        status: 502,
-        word: "read_file",
     },
     Break {
         name: "an error",
@@ -275,6 +268,35 @@ fn a_turn_without_a_word_leaves_no_hole_in_the_history() {
         let roles: Vec<_> = messages.iter().map(|message| &message["role"]).collect();
         assert!(!roles.contains(&&json!("assistant")), "{protocol:?}: {messages:?}");
         assert!(asked[1]["messages"].to_string().contains("hello"), "{messages:?}");
+    }
+}
+
+#[test]
+fn arguments_that_are_no_object_are_told_to_the_model_and_do_not_end_the_turn() {
+    for protocol in Protocol::BOTH {
+        for bad in ["{\"path\": \"notes.txt\"", "{broken", "[1]"] {
+            let call = protocol.call(bad) + &protocol.end(true);
+            let provider = Scripted::play([Act::Say(stream(&call)), fine(protocol)]);
+            let server = provider.world(protocol, &json!({})).serve();
+            let told = server.stream(&json!({ "message": "read the notes" }));
+            let context = format!("{protocol:?}, {bad}: {told:?}");
+            assert_eq!(
+                types(&told),
+                ["session", "tool_start", "tool_end", "text", "done"],
+                "{context}"
+            );
+            assert_eq!((&told[1]["args"], &told[2]["isError"]), (&json!({}), &json!(true)));
+            assert!(told[2]["result"].as_str().unwrap().contains("not"), "{context}");
+            assert_eq!(told[4]["finishReason"], "stop", "{context}");
+            let said = &provider.asked()[1]["messages"];
+            let (answer, result) = (&said[said.as_array().unwrap().len() - 2], said.to_string());
+            let given = match protocol {
+                Protocol::OpenAi => &answer["tool_calls"][0]["function"]["arguments"],
+                Protocol::Anthropic => &answer["content"][0]["input"],
+            };
+            assert!(*given == json!({}) || *given == json!("{}"), "{context}: {said}");
+            assert!(result.contains("with one JSON object"), "{context}: {said}");
+        }
     }
 }
 

@@ -170,16 +170,27 @@ fn results_of_all_calls_of_a_step_reach_the_next_one() {
 }
 
 #[test]
-fn arguments_that_are_no_json_end_the_turn_and_what_was_said_stays() {
+fn arguments_that_are_no_object_are_told_to_the_model_which_calls_again() {
     let raw = "{\"path\": \n2026 error forged".to_owned();
-    let args = Err(BadArgs { raw, why: "EOF".into() });
+    let args = Err(BadArgs { raw, why: "the arguments are not JSON: EOF".into() });
     let bad = Ok(Chunk::Call(Call { id: "a".into(), tool: "echo".into(), args }));
-    let played = play(vec![vec![text("I will"), bad, end(Stop::Calls)]], 10, &Cancel::new());
-    assert_eq!(told(&played.events), ["text"]);
-    let problem = played.outcome.problem.unwrap();
-    assert_eq!(problem.code, Code::ProviderFailed);
-    assert!(problem.detail.ends_with("(EOF): {\"path\": 2026 error forged"), "{problem}");
-    assert!(problem.log_text().ends_with("(EOF)"), "{}", problem.log_text());
+    let steps = vec![
+        vec![text("I will"), bad, end(Stop::Calls)],
+        vec![call("b", "echo", json!({ "x": 1 })), end(Stop::Calls)],
+        vec![text("Done."), end(Stop::Finished)],
+    ];
+    let played = play(steps, 10, &Cancel::new());
+    assert_eq!((played.outcome.reason, played.outcome.problem), (FinishReason::Stop, None));
+    let Part::Tool { args, result, status, .. } = &played.script.asked[1].messages[1].parts[1]
+    else {
+        panic!()
+    };
+    assert_eq!((args, status), (&json!({}), &ToolStatus::Error), "no provider takes less");
+    let expected = "the arguments are not JSON: EOF; call echo again, with one JSON object. They \
+                    were: {\"path\": 2026 error forged";
+    assert_eq!(result.as_deref(), Some(expected));
+    let ran = played.events.iter().filter(|body| matches!(body, Body::ToolOutput { .. })).count();
+    assert_eq!(ran, 1, "nothing runs with what is no object");
 }
 
 #[test]
