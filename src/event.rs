@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::message::{FinishReason, Time, Usage};
+use crate::message::{FinishReason, Limit, Time, Usage};
 
 /// A number that orders a session's events and is never given twice.
 ///
@@ -152,6 +152,9 @@ pub enum Body {
         message_id: String,
         /// Why it ended.
         finish_reason: FinishReason,
+        /// The limit that the answer was cut at.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        limit: Option<Limit>,
         /// What the turn used.
         usage: Usage,
         /// How long it took, where that is known.

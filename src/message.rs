@@ -44,6 +44,9 @@ pub struct Message {
     /// Absent while the turn runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
+    /// The limit that it was cut at; where none is known, the model's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub limit: Option<Limit>,
     /// Why the turn failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -115,12 +118,39 @@ pub fn is_diff(tool: &str, result: &str) -> bool {
 pub enum FinishReason {
     /// The model had said what it wanted to say.
     Stop,
-    /// The model's output limit cut the answer.
+    /// A limit cut the answer.
     Length,
     /// Somebody stopped it.
     Aborted,
     /// It failed; an `error` event says why.
     Error,
+}
+
+/// What cut an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Limit {
+    /// What the model may write at once.
+    Output,
+    /// What one answer may have here.
+    Answer,
+    /// The answers that a turn may have, and the model wanted more.
+    Steps,
+}
+
+impl Limit {
+    /// What became of the answer, in words that follow "was".
+    #[must_use]
+    pub fn words(limit: Option<Self>) -> &'static str {
+        match limit {
+            Some(Self::Output) | None => "cut at the model's output limit",
+            Some(Self::Answer) => "cut at 4 MiB, the most that one may have",
+            Some(Self::Steps) => {
+                "cut after all steps of the turn: send another message to go on, or raise \
+                 server.limits.steps"
+            }
+        }
+    }
 }
 
 /// How long a turn took.

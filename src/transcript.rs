@@ -73,6 +73,7 @@ fn new_message(id: &str, role: Role, parts: Vec<Part>) -> Message {
         usage: None,
         time: None,
         finish_reason: None,
+        limit: None,
         error: None,
     };
     for part in &message.parts {
@@ -143,7 +144,8 @@ pub fn grow(message: &mut Message, body: &Body) {
             }
         }
         Body::Error { message: why, .. } => message.error = Some(why.clone()),
-        Body::Done { finish_reason, usage, time, .. } => {
+        Body::Done { finish_reason, limit, usage, time, .. } => {
+            message.limit = *limit;
             message.time = *time;
             message.finish_reason = Some(*finish_reason);
             message.usage = Some(*usage);
@@ -194,6 +196,7 @@ mod tests {
             Body::Done {
                 message_id: "m2".into(),
                 finish_reason: FinishReason::Stop,
+                limit: None,
                 usage: Usage { output_tokens: 3, ..Usage::default() },
                 time: None,
             },

@@ -20,7 +20,7 @@ use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::error::{Code, Problem};
 use crate::event::Body;
-use crate::message::{FinishReason, Message, Usage};
+use crate::message::{FinishReason, Limit, Message, Usage};
 use crate::provider::{self, Catalogue, ToolSpec};
 use crate::tool::named::Reach;
 use crate::tool::{self, Tool};
@@ -87,6 +87,8 @@ pub struct Past {
 pub struct Outcome {
     /// Why it ended.
     pub reason: FinishReason,
+    /// What cut it, when the reason is [`FinishReason::Length`].
+    pub limit: Option<Limit>,
     /// What failed, when the reason is [`FinishReason::Error`].
     pub problem: Option<Problem>,
     /// What it used.
@@ -97,7 +99,7 @@ impl Outcome {
     /// A turn that failed.
     #[must_use]
     pub fn failed(problem: Problem, usage: Usage) -> Self {
-        Self { reason: FinishReason::Error, problem: Some(problem), usage }
+        Self { reason: FinishReason::Error, limit: None, problem: Some(problem), usage }
     }
 }
 

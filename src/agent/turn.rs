@@ -10,7 +10,7 @@ use crate::agent::{Emit, Outcome};
 use crate::cancel::Cancel;
 use crate::error::{Code, Problem};
 use crate::event::Body;
-use crate::message::{FinishReason, Message, Usage, whole_ms};
+use crate::message::{FinishReason, Limit, Message, Usage, whole_ms};
 use crate::provider::{Call, Chunk, Meter, Provider, Request, Stop, one_line};
 use crate::transcript;
 
@@ -40,7 +40,7 @@ pub(super) struct Manner<'a> {
 /// What one answer of the model came to.
 struct Step {
     calls: Vec<Call>,
-    stop: Stop,
+    cut: Option<Limit>,
 }
 
 /// Runs a turn to its end. The last message of `history` is the answer, still empty.
@@ -61,14 +61,17 @@ pub(super) fn run(
 
 /// The outcome of a turn: whatever a stopped one failed with, it was stopped.
 pub(super) fn ended(
-    result: Result<FinishReason, Problem>,
+    result: Result<Option<Limit>, Problem>,
     cancel: &Cancel,
     usage: Usage,
 ) -> Outcome {
     match result {
-        Ok(reason) => Outcome { reason, problem: None, usage },
+        Ok(limit) => {
+            let reason = if limit.is_some() { FinishReason::Length } else { FinishReason::Stop };
+            Outcome { reason, limit, problem: None, usage }
+        }
         Err(_) if cancel.is_cancelled() => {
-            Outcome { reason: FinishReason::Aborted, problem: None, usage }
+            Outcome { reason: FinishReason::Aborted, limit: None, problem: None, usage }
         }
         Err(problem) => Outcome::failed(problem, usage),
     }
@@ -88,7 +91,7 @@ impl Turn<'_, '_> {
         provider: &mut dyn Provider,
         tools: &mut dyn Tools,
         usage: &mut Usage,
-    ) -> Result<FinishReason, Problem> {
+    ) -> Result<Option<Limit>, Problem> {
         let specs = tools.specs();
         let steps = self.manner.steps.max(1);
         for number in 0..steps {
@@ -100,31 +103,19 @@ impl Turn<'_, '_> {
                 _ => Some(LAST_STEP),
             };
             let step = self.ask(provider, &specs, note, usage)?;
-            if is_last && !step.calls.is_empty() {
-                self.say_that_steps_are_used_up(steps)?;
+            if step.calls.is_empty() {
+                return Ok(step.cut);
             }
-            if step.calls.is_empty() || is_last {
-                return Ok(match step.stop {
-                    Stop::Length => FinishReason::Length,
-                    Stop::Finished | Stop::Calls => FinishReason::Stop,
-                });
+            if is_last {
+                break;
             }
             for call in step.calls {
                 self.check()?;
                 self.call(tools, call, number)?;
             }
         }
-        Ok(FinishReason::Stop)
-    }
-
-    /// A model that calls tools although it may not would leave the reader with nothing.
-    fn say_that_steps_are_used_up(&mut self, steps: u32) -> Result<(), Problem> {
-        let between = if self.history.last().is_some_and(needs_separator) { "\n\n" } else { "" };
-        let content = format!(
-            "{between}The turn has used all its steps ({steps}) and the model wanted more. Send \
-             another message to go on, or raise `server.limits.steps`."
-        );
-        self.tell(Body::Text { content })
+        // A model that calls tools although it may not wanted more.
+        Ok(Some(Limit::Steps))
     }
 
     /// One answer of the model; where it is told a note, it may call no tools.
@@ -149,7 +140,7 @@ impl Turn<'_, '_> {
         let temperature = self.manner.temperature;
         let request = Request { may_call: note.is_none(), temperature, note, ..request };
 
-        let mut step = Step { calls: Vec::new(), stop: Stop::Finished };
+        let mut step = Step { calls: Vec::new(), cut: None };
         let mut room = ANSWER_BYTES;
         let mut used = Usage::default();
         let mut whole = false;
@@ -161,7 +152,7 @@ impl Turn<'_, '_> {
                 Ok(Chunk::Text(text)) if text.is_empty() => continue,
                 Ok(Chunk::Text(_) | Chunk::Reasoning(_) | Chunk::ReasoningEnd(_)) if room == 0 => {
                     // Dropping the answer closes its connection.
-                    step = Step { calls: Vec::new(), stop: Stop::Length };
+                    step = Step { calls: Vec::new(), cut: Some(Limit::Answer) };
                     whole = true;
                     break;
                 }
@@ -192,7 +183,7 @@ impl Turn<'_, '_> {
                     continue;
                 }
                 Ok(Chunk::End(stop)) => {
-                    step.stop = stop;
+                    step.cut = (stop == Stop::Length).then_some(Limit::Output);
                     whole = true;
                     break;
                 }

@@ -131,19 +131,20 @@ fn whole(
         return Response::problem(&problem);
     }
     let calls: Vec<Value> = calls(&message).collect();
-    Response::json(
-        200,
-        &json!({
-            "sessionId": started.session_id,
-            "messageId": started.message_id,
-            "content": message.content,
-            "agent": agent,
-            "model": message.model,
-            "toolCalls": calls,
-            "usage": message.usage,
-            "finishReason": message.finish_reason,
-        }),
-    )
+    let mut reply = json!({
+        "sessionId": started.session_id,
+        "messageId": started.message_id,
+        "content": message.content,
+        "agent": agent,
+        "model": message.model,
+        "toolCalls": calls,
+        "usage": message.usage,
+        "finishReason": message.finish_reason,
+    });
+    if let Some(limit) = message.limit {
+        reply["limit"] = json!(limit);
+    }
+    Response::json(200, &reply)
 }
 
 fn calls(message: &Message) -> impl Iterator<Item = Value> {

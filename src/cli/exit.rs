@@ -11,7 +11,7 @@ use crate::error::{Code, Problem};
 pub enum Exit {
     /// Answered.
     Ok = 0,
-    /// The turn failed, or the connection was lost in it.
+    /// The turn failed or had too few steps, or the connection was lost in it.
     Failed = 1,
     /// Wrong usage, or an unknown session, agent or model.
     Usage = 2,

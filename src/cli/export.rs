@@ -6,7 +6,7 @@ use pulldown_cmark::{Event, Parser, TagEnd};
 use serde_json::Value;
 
 use crate::cli::output::subject;
-use crate::cli::show::when;
+use crate::cli::show::{cut, when};
 use crate::text::{fence, plain};
 
 /// The session with all that was said, and each tool folded. What a model thought before it spoke
@@ -42,7 +42,7 @@ pub(super) fn markdown(session: &Value) -> String {
         match (error, message["finishReason"].as_str()) {
             (Some(error), _) => _ = writeln!(text, "\n*Failed: {}*", plain(error)),
             (None, Some("aborted")) => text.push_str("\n*Stopped.*\n"),
-            (None, Some("length")) => text.push_str("\n*Cut at the model's output limit.*\n"),
+            (None, Some("length")) => _ = writeln!(text, "\n*The answer was {}.*", cut(message)),
             _ => {}
         }
     }

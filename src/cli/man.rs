@@ -29,7 +29,7 @@ const FILES: &[(&str, &str)] = &[
 ];
 const STATUS: &[(&str, &str)] = &[
     ("0", "It was done; with `run`, the model answered."),
-    ("1", "The turn failed, or the connection was lost in it."),
+    ("1", "The turn failed or had too few steps, or the connection was lost in it."),
     ("2", "Wrong usage, or an unknown session, agent or model."),
     ("3", "The server cannot be reached."),
     ("4", "Not authorised."),

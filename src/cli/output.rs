@@ -14,7 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::stop::Stop;
 use crate::cli::waiting::Waiting;
 use crate::event::{Body, Denial};
-use crate::message::FinishReason;
+use crate::message::{FinishReason, Limit};
 use crate::os::{self, Waker, Woken};
 use crate::text::{keep_both_ends, plain};
 
@@ -64,7 +64,7 @@ pub(super) struct Printer {
     held: usize,
     /// A tool was refused for want of anybody to permit it.
     refused: bool,
-    done: Option<FinishReason>,
+    done: Option<(FinishReason, Option<Limit>)>,
 }
 
 impl Printer {
@@ -114,10 +114,10 @@ impl Printer {
                 self.tell(&format!("attempt {attempt} failed, next in {wait:.1?}: {reason}"));
             }
             Body::Error { message, .. } => self.tell(message),
-            Body::Done { finish_reason, .. } => {
-                self.done = Some(*finish_reason);
+            Body::Done { finish_reason, limit, .. } => {
+                self.done = Some((*finish_reason, *limit));
                 if *finish_reason == FinishReason::Length {
-                    self.tell("the answer was cut at the model's output limit");
+                    self.tell(&format!("the answer was {}", Limit::words(*limit)));
                 }
             }
             _ => {}
@@ -132,13 +132,15 @@ impl Printer {
     /// The status that the events tell.
     pub(super) fn exit(&self) -> Exit {
         match self.done {
-            Some(FinishReason::Stop | FinishReason::Length) if self.refused => Exit::Refused,
-            Some(FinishReason::Stop | FinishReason::Length) => Exit::Ok,
-            Some(FinishReason::Aborted) => {
+            Some((FinishReason::Stop | FinishReason::Length, _)) if self.refused => Exit::Refused,
+            Some((FinishReason::Aborted, _)) => {
                 tell("the turn was stopped on the server");
                 Exit::Failed
             }
-            Some(FinishReason::Error) | None => Exit::Failed,
+            Some((FinishReason::Error, _) | (FinishReason::Length, Some(Limit::Steps))) | None => {
+                Exit::Failed
+            }
+            Some((FinishReason::Stop | FinishReason::Length, _)) => Exit::Ok,
         }
     }
 

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::look::Look;
 use crate::cli::output::subject;
 use crate::cli::table::word;
+use crate::message::Limit;
 use crate::text::plain;
 
 /// Lines that are shown of a tool's result.
@@ -56,9 +58,14 @@ fn parts(text: &mut String, message: &Value, look: Look) {
     if let Some(error) = message["error"].as_str() {
         let _ = writeln!(text, "{}", look.bold(&format!("failed: {}", plain(error))));
     } else if let Some(reason @ ("aborted" | "length")) = message["finishReason"].as_str() {
-        let why = if reason == "aborted" { "stopped" } else { "cut at the model's output limit" };
+        let why = if reason == "aborted" { "stopped" } else { cut(message) };
         let _ = writeln!(text, "{}", look.dim(&format!("({why})")));
     }
+}
+
+/// What cut an answer, in words.
+pub(super) fn cut(message: &Value) -> &'static str {
+    Limit::words(Limit::deserialize(&message["limit"]).ok())
 }
 
 /// A tool: its name and what it was about, and the first lines of what came of it.

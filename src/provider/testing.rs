@@ -29,6 +29,7 @@ pub(crate) fn message(role: Role, parts: Vec<Part>) -> Message {
         usage: None,
         time: None,
         finish_reason: None,
+        limit: None,
         error: None,
     }
 }

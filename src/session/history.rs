@@ -104,6 +104,7 @@ mod tests {
         let done = Body::Done {
             message_id: "m".into(),
             finish_reason: FinishReason::Stop,
+            limit: None,
             usage: Usage::default(),
             time: None,
         };

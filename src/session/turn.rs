@@ -103,6 +103,7 @@ impl Turn {
         last.push(Body::Done {
             message_id: self.message_id.clone(),
             finish_reason: outcome.reason,
+            limit: outcome.limit,
             usage: outcome.usage,
             time: Some(self.time(whole)),
         });
@@ -268,6 +269,7 @@ fn last_words(store: &Store, session: &str) -> Result<Vec<Body>, StoreError> {
             Body::Done {
                 message_id,
                 finish_reason: FinishReason::Error,
+                limit: None,
                 usage: Usage::default(),
                 time: None,
             },

@@ -15,7 +15,7 @@ use super::state::Server;
 use super::view::{outcome, subject};
 use crate::client::Remote;
 use crate::event::{Body, EventId};
-use crate::message::{FinishReason, ToolStatus};
+use crate::message::{FinishReason, Limit, ToolStatus};
 use crate::os;
 
 const WAITING: usize = 256;
@@ -276,10 +276,12 @@ impl Talk {
                 self.begin_line()?;
                 print(&format!("[the provider asked to wait: {reason}]\n"))?;
             }
-            Body::Done { finish_reason, .. } => {
+            Body::Done { finish_reason, limit, .. } => {
                 self.begin_line()?;
-                if finish_reason == FinishReason::Aborted {
-                    print("[stopped]\n")?;
+                match finish_reason {
+                    FinishReason::Aborted => print("[stopped]\n")?,
+                    FinishReason::Length => print(&format!("[{}]\n", Limit::words(limit)))?,
+                    FinishReason::Stop | FinishReason::Error => {}
                 }
                 self.is_running = false;
                 self.question = None;

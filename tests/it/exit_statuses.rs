@@ -52,6 +52,31 @@ fn exit_status_1_is_a_turn_that_failed_and_what_came_of_it_is_on_stdout() {
 }
 
 #[test]
+fn exit_status_1_is_a_turn_that_ran_out_of_steps_and_stdout_has_the_models_words_alone() {
+    let protocol = Protocol::OpenAi;
+    let call = protocol.text("I look.") + &protocol.call("{\"path\": \".\"}") + &protocol.end(true);
+    let model = Scripted::play((0..8).map(|_| Act::Say(stream(&call))));
+    let world = model.world(protocol, &json!({ "limits": { "steps": 2 } }));
+    both(world, &["why?"], |status, stdout, stderr| {
+        assert_eq!((status, stdout), (1, "I look.\n\nI look.\n"), "{stderr}");
+        assert!(stderr.contains("the answer was cut after all steps of the turn"), "{stderr}");
+    });
+    let server = model.world(protocol, &json!({ "limits": { "steps": 2 } })).serve();
+    let reply = server.post("/api/chat", &json!({ "message": "why?" })).json();
+    assert_eq!((&reply["finishReason"], &reply["limit"]), (&json!("length"), &json!("steps")));
+    let told = server.stream(&json!({ "message": "why?" }));
+    let done = told.last().unwrap();
+    assert_eq!((&done["finishReason"], &done["limit"]), (&json!("length"), &json!("steps")));
+    let session = told[0]["sessionId"].as_str().unwrap();
+    let kept = &server.get(&format!("/api/sessions/{session}"))["messages"][1];
+    assert_eq!((&kept["finishReason"], &kept["limit"]), (&json!("length"), &json!("steps")));
+    for show in [&["sessions", "show"][..], &["sessions", "export"]] {
+        let shown = server.world.run(&[show, &[session, "--attach", &server.url()]].concat());
+        assert!(shown.stdout.contains("cut after all steps"), "{shown:?}");
+    }
+}
+
+#[test]
 fn exit_status_1_is_a_model_that_refuses_before_a_word() {
     let no = || answer(401, &json!({ "error": { "message": "invalid api key" } }));
     let (_model, world) = said([no(), no()]);

@@ -91,6 +91,7 @@ fn message(role: Role, parts: Vec<Part>) -> Message {
         usage: None,
         time: None,
         finish_reason: None,
+        limit: None,
         error: None,
     }
 }
@@ -205,18 +206,19 @@ fn an_answer_without_its_end_and_an_error_in_it_fail_the_turn() {
 }
 
 #[test]
-fn in_the_last_step_no_tools_are_called_and_the_turn_says_so() {
+fn in_the_last_step_no_tools_are_called_and_the_turn_was_cut() {
     let again = || vec![call("a", "echo", json!({})), end(Stop::Calls)];
     let played = play(vec![again(), again(), again(), again()], 3, &Cancel::new());
-    assert_eq!(played.outcome.reason, FinishReason::Stop);
+    let Outcome { reason, limit, .. } = played.outcome;
+    assert_eq!((reason, limit), (FinishReason::Length, Some(Limit::Steps)));
     let asked = played.script.asked;
     assert_eq!(asked.iter().map(|asked| asked.may_call).collect::<Vec<_>>(), [true, true, false]);
     assert!(asked.iter().all(|asked| asked.tools == 1), "a history with calls needs them");
     assert_eq!(asked[2].note.as_deref(), Some(LAST_STEP));
     let tools_run = told(&played.events).iter().filter(|name| *name == "tool_start").count();
     assert_eq!(tools_run, 2);
-    let Some(Body::Text { content }) = played.events.last() else { panic!() };
-    assert!(content.contains("all its steps (3)"), "{content}");
+    let said = played.events.iter().any(|body| matches!(body, Body::Text { .. }));
+    assert!(!said, "nothing is put into the model's mouth");
 }
 
 #[test]
@@ -240,7 +242,8 @@ fn a_cancelled_turn_is_aborted_whatever_it_failed_with() {
 #[test]
 fn an_answer_cut_at_its_length_says_so() {
     let played = play(vec![vec![text("long"), end(Stop::Length)]], 10, &Cancel::new());
-    assert_eq!(played.outcome.reason, FinishReason::Length);
+    let Outcome { reason, limit, .. } = played.outcome;
+    assert_eq!((reason, limit), (FinishReason::Length, Some(Limit::Output)));
 }
 
 #[test]
@@ -251,6 +254,7 @@ fn an_endless_answer_is_cut_and_the_turn_ends() {
     let answer = [thought, call("a", "echo", json!({}))].into_iter().chain(pieces).collect();
     let played = play(vec![answer], 10, &Cancel::new());
     assert_eq!((played.outcome.reason, played.outcome.problem), (FinishReason::Length, None));
+    assert_eq!(played.outcome.limit, Some(Limit::Answer), "not the model's own");
     let bytes: usize = played
         .events
         .iter()

@@ -73,6 +73,7 @@ fn done() -> Body {
     Body::Done {
         message_id: "m".into(),
         finish_reason: FinishReason::Stop,
+        limit: None,
         usage: Usage::default(),
         time: None,
     }

@@ -173,6 +173,7 @@ impl Chat {
                 "Server restarted: turn ended there; the last {words} words are kept here alone"
             ));
             item.message.finish_reason = message.finish_reason.or(Some(FinishReason::Error));
+            item.message.limit = message.limit;
             item.message.usage = message.usage;
             item.message.time = message.time;
             item.message.error = message.error;

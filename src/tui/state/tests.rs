@@ -115,6 +115,7 @@ fn message(id: &str, role: Role, text: &str) -> Message {
         usage: None,
         time: None,
         finish_reason: (role == Role::Assistant).then_some(FinishReason::Stop),
+        limit: None,
         error: None,
     }
 }

@@ -12,7 +12,7 @@ use super::look::Look;
 use super::markdown;
 use super::status::tokens;
 use super::wrap::{Break, fill, span};
-use crate::message::{FinishReason, Message, Part, Role, ToolStatus};
+use crate::message::{FinishReason, Limit, Message, Part, Role, ToolStatus};
 use crate::tui::state::State;
 use crate::tui::state::chat::Item;
 
@@ -301,8 +301,8 @@ fn footer(item: &Item, is_last: bool, state: &State, look: Look) -> LaidPart {
     match message.finish_reason {
         Some(FinishReason::Aborted) => lines.push(Line::from(span("⊘ stopped", look.warn()))),
         Some(FinishReason::Length) => {
-            let text = "⊘ cut at the model's output limit";
-            lines.push(Line::from(span(text, look.warn())));
+            let pieces = [span(format!("⊘ {}", Limit::words(message.limit)), look.warn())];
+            lines.extend(fill(&pieces, most, &[], &hang, Break::Words));
         }
         _ => {}
     }

@@ -125,9 +125,9 @@ const FOLDERS = {
 	error(answer, { message }) {
 		answer.error = message;
 	},
-	done(answer, { finishReason, usage, durationMs, waitedMs }, now, session) {
+	done(answer, { finishReason, limit, usage, durationMs, waitedMs }, now, session) {
 		stopWaiting(answer, now);
-		Object.assign(answer, { finishReason, usage, durationMs, waitedMs: waitedMs ?? answer.waitedMs, running: false });
+		Object.assign(answer, { finishReason, limit, usage, durationMs, waitedMs: waitedMs ?? answer.waitedMs, running: false });
 		answer.parts.forEach(part => { part.question = null; });
 		Object.assign(session, { status: 'idle', waiting: false, stopping: false });
 		addUsage(session, usage);

@@ -7,6 +7,12 @@ import { count, dollars, duration, plural, tokensIn } from '../words.js';
 import { ToolView } from './tool.js';
 
 const LONG = 1600;
+// What an answer can be cut at.
+const LIMITS = {
+	output: 'at the model’s output limit',
+	answer: 'at 4 MiB, the most that one may have',
+	steps: 'after all steps of the turn (server.limits.steps)',
+};
 
 export function userView(message) {
 	const text = textOf(message);
@@ -79,7 +85,7 @@ export class TurnView {
 		if (message.error) out.push(this.#errorBar(message));
 		if (message.finishReason === 'aborted') out.push(el('p.note', null, sign('⊘'), ' Stopped. What was written is kept.'));
 		if (message.finishReason === 'length') {
-			out.push(el('p.note.warn', null, 'The answer was cut at the model’s output limit. ',
+			out.push(el('p.note.warn', null, `The answer was cut ${LIMITS[message.limit] ?? LIMITS.output}. `,
 				el('button.quiet', { onclick: () => this.actions.send('Go on.') }, 'Go on')));
 		}
 		out.push(this.#figures(message));
