@@ -112,6 +112,17 @@ pub fn is_diff(tool: &str, result: &str) -> bool {
     matches!(tool, "edit_file" | "write_file") && result.starts_with("--- ")
 }
 
+/// The line of a tool's result that says why it failed: of a command it is the last, on how that
+/// ended.
+#[must_use]
+pub fn why_failed<'a>(tool: &str, result: &'a str) -> &'a str {
+    let mut lines = result.lines().filter(|line| !line.trim().is_empty());
+    match tool {
+        "bash" => lines.next_back().unwrap_or_default().trim_matches(['[', ']']),
+        _ => lines.next().unwrap_or_default(),
+    }
+}
+
 /// Why a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

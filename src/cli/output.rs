@@ -14,7 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::stop::Stop;
 use crate::cli::waiting::Waiting;
 use crate::event::{Body, Denial};
-use crate::message::{FinishReason, Limit};
+use crate::message::{FinishReason, Limit, why_failed};
 use crate::os::{self, Waker, Woken};
 use crate::text::{keep_both_ends, plain};
 
@@ -106,8 +106,8 @@ impl Printer {
             }
             Body::ToolEnd { tool, result, is_error: true, denied, .. } => {
                 self.refused |= *denied == Some(Denial::Nobody);
-                let line = result.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-                self.aside(&format!("{tool} failed: {}", keep_both_ends(line, LINE_BYTES)));
+                let why = keep_both_ends(why_failed(tool, result), LINE_BYTES);
+                self.aside(&format!("{tool} failed: {why}"));
             }
             Body::Retry { attempt, wait_ms, reason } => {
                 let wait = Duration::from_millis(*wait_ms);

@@ -35,6 +35,20 @@ fn the_answer_alone_is_on_stdout_and_tools_are_told_on_stderr() {
 }
 
 #[test]
+fn a_command_that_failed_is_told_with_how_it_ended() {
+    let world = World::new();
+    for (command, why) in [
+        ("exit 7", "exit status 7"),
+        ("seq 9; exit 3", "exit status 3"),
+        ("kill -SEGV $$", "ended by signal 11"),
+    ] {
+        let run = world.run(&["run", &format!("run the command `{command}`")]);
+        let line = format!("· bash failed: {why}\n");
+        assert!(run.stderr.contains(&line), "{run:?}");
+    }
+}
+
+#[test]
 fn json_is_one_event_a_line() {
     let world = World::new().file("a.txt", "x");
     let run = world.run(&["run", "--format", "json", "list files"]);

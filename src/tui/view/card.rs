@@ -11,7 +11,7 @@ use super::diff;
 use super::highlight::Highlighter;
 use super::look::Look;
 use super::wrap::{Break, cut, cut_front, fill, span, untabbed, width};
-use crate::message::{Part, ToolStatus, is_diff};
+use crate::message::{Part, ToolStatus, is_diff, why_failed};
 use crate::tui::state::chat::Item;
 use crate::tui::state::turn::{Question, Turn};
 
@@ -303,11 +303,7 @@ pub(crate) fn outcome(tool: &str, args: &Value, result: &str, status: ToolStatus
     match (status, tool) {
         (ToolStatus::Running, _) => String::new(),
         (ToolStatus::Denied, _) => "refused".to_owned(),
-        (ToolStatus::Error, "bash") => {
-            let last = result.lines().rev().find(|line| !line.trim().is_empty());
-            last.unwrap_or_default().trim_matches(['[', ']']).to_owned()
-        }
-        (ToolStatus::Error, _) => first.to_owned(),
+        (ToolStatus::Error, _) => why_failed(tool, result).to_owned(),
         (ToolStatus::Completed, _) if is_diff(tool, result) => {
             let (added, removed) = diff::counts(result);
             format!("+{added} −{removed}")
