@@ -72,6 +72,8 @@ impl Tool for EditFile {
         let (old, new) = with_line_ends_of(&text, &args.old_string, &args.new_string);
         let lines = lines_of(&text, &old);
         match lines.len() {
+            // What is near may not be shown to who may not read it.
+            0 if !context.may_read => return Err(absent(&args.path)),
             0 => return Err(not_found(&args.path, &text, &args.old_string)),
             1 => {}
             _ if args.replace_all == Some(true) => {}
@@ -89,6 +91,9 @@ impl Tool for EditFile {
                 .to_owned());
         }
         file::replace(&root, &place, edited.as_bytes())?;
+        if !context.may_read {
+            return Ok(format!("`{}` edited; places: {}", args.path, text.matches(&old).count()));
+        }
         Ok(changed(&args.path, &text, &edited))
     }
 }
@@ -140,8 +145,12 @@ fn ambiguous(path: &str, lines: &[usize]) -> String {
     )
 }
 
+fn absent(path: &str) -> String {
+    format!("old_string does not occur in `{path}`")
+}
+
 fn not_found(path: &str, text: &str, old: &str) -> String {
-    let error = format!("old_string does not occur in `{path}`");
+    let error = absent(path);
     let Some(wanted) = old.lines().map(str::trim).find(|line| !line.is_empty()) else {
         return format!("{error}: it is only whitespace; add a line around it");
     };
@@ -218,6 +227,21 @@ mod tests {
         assert!(error.contains("nearest line is 2"), "{error}");
         assert!(edit(&project, "quite another thing", "x").unwrap_err().contains("read the file"));
         assert_eq!(project.read("a.txt"), text);
+    }
+
+    #[test]
+    fn who_may_not_read_a_file_is_shown_none_of_it() {
+        let project = Project::new();
+        project.write("a.txt", "the key\nis\nsecret = 1\n");
+        let edit = |old: &str| {
+            let args = json!({"path": "a.txt", "old_string": old, "new_string": "was"});
+            project.run_unread(&EditFile, &args)
+        };
+        assert_eq!(edit("is\n").as_deref(), Ok("`a.txt` edited; places: 1"));
+        assert_eq!(project.read("a.txt"), "the key\nwassecret = 1\n");
+        for miss in ["secret = 2", " the key", "nothing like it"] {
+            assert_eq!(edit(miss).unwrap_err(), "old_string does not occur in `a.txt`");
+        }
     }
 
     #[test]

@@ -109,6 +109,15 @@ mod tests {
     }
 
     #[test]
+    fn who_may_not_read_a_file_is_shown_none_of_it() {
+        let project = Project::new();
+        project.write("a", "secret");
+        let args = json!({"path": "a", "content": "new"});
+        let result = project.run_unread(&WriteFile, &args);
+        assert_eq!(result.as_deref(), Ok("`a` overwritten: 1 lines, 3 bytes"));
+    }
+
+    #[test]
     fn permissions_stay_and_a_read_only_file_too() {
         let project = Project::new();
         project.write("run.sh", "old");
