@@ -4,6 +4,7 @@
 //! nothing running beyond its turn.
 
 use std::io::{self, PipeReader, Read};
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ pub struct Bash {
 #[derive(Deserialize)]
 struct Args {
     command: String,
-    timeout_seconds: Option<u64>,
+    timeout_seconds: Option<NonZeroU64>,
 }
 
 /// Why the waiting for a command is over.
@@ -96,7 +97,8 @@ impl Tool for Bash {
         if context.cancel.is_cancelled() {
             return Err("[stopped before it began]".to_owned());
         }
-        let time = args.timeout_seconds.map_or(self.default_time, Duration::from_secs);
+        let asked = args.timeout_seconds.map(|seconds| Duration::from_secs(seconds.get()));
+        let time = asked.unwrap_or(self.default_time);
         run(&args.command, time.clamp(Duration::from_millis(1), MAX_TIME), context)
     }
 }

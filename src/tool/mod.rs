@@ -121,22 +121,26 @@ fn arguments<T: DeserializeOwned>(tool: &dyn Tool, args: &Value) -> Result<T, St
 
 /// The first field whose type is not the schema's, which serde's own message does not name.
 fn wrong_field(schema: &Value, args: &Value) -> Option<String> {
-    let fits = |value: &Value, kind: &str| match kind {
-        "string" => value.is_string(),
-        "integer" => value.is_u64(),
-        "boolean" => value.is_boolean(),
+    let least = |property: &Value| property["minimum"].as_u64().unwrap_or(0);
+    let fits = |value: &Value, property: &Value| match property["type"].as_str() {
+        Some("string") => value.is_string(),
+        Some("integer") => value.as_u64().is_some_and(|number| number >= least(property)),
+        Some("boolean") => value.is_boolean(),
         _ => true,
     };
     let required = |name: &str| {
         schema["required"].as_array().is_some_and(|names| names.iter().any(|one| one == name))
     };
-    let (name, kind) = schema["properties"].as_object()?.iter().find_map(|(name, property)| {
-        let (value, kind) = (args.get(name)?, property["type"].as_str()?);
+    let (name, property) = schema["properties"].as_object()?.iter().find(|(name, property)| {
+        let Some(value) = args.get(name.as_str()) else { return false };
         let absent = value.is_null() && !required(name);
-        (!absent && !fits(value, kind)).then_some((name, kind))
+        !absent && !fits(value, property)
     })?;
-    let article = if kind == "integer" { "an" } else { "a" };
-    Some(format!("wrong arguments: field `{name}` must be {article} {kind}"))
+    let wanted = match property["type"].as_str()? {
+        "integer" => format!("a whole number, {} or more", least(property)),
+        kind => format!("a {kind}"),
+    };
+    Some(format!("wrong arguments: field `{name}` must be {wanted}"))
 }
 
 #[cfg(test)]

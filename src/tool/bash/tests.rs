@@ -35,6 +35,16 @@ fn cancel_after_line(command: &str) -> (Vec<String>, Result<String, String>) {
 }
 
 #[test]
+fn a_time_that_is_none_is_refused_with_what_one_is() {
+    for seconds in [json!(-5), json!(0), json!(1.5), json!("5")] {
+        let args = json!({"command": "true", "timeout_seconds": seconds});
+        let error = Project::new().run(&BASH, args).unwrap_err();
+        let expected = "wrong arguments: field `timeout_seconds` must be a whole number, 1 or more";
+        assert_eq!(error, expected);
+    }
+}
+
+#[test]
 fn both_streams_come_in_order_from_the_project() {
     let project = Project::new();
     let args = json!({"command": "echo one; echo two >&2; echo three; pwd; cat"});
