@@ -281,6 +281,8 @@ mod tests {
         let project = Project::new();
         project.write("a.txt", b"one\0two");
         assert!(edit(&project, "one", "1").unwrap_err().contains("binary"));
+        project.write("a.txt", b"one caf\xe9");
+        assert!(edit(&project, "one", "1").unwrap_err().contains("not UTF-8: convert it first"));
         let args = json!({"path": "../x", "old_string": "a", "new_string": "b"});
         assert!(project.run(&EditFile, args).unwrap_err().contains("outside the project"));
         let args = json!({"path": "none", "old_string": "a", "new_string": "b"});

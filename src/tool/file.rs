@@ -24,6 +24,21 @@ pub(super) fn open(root: &Root, place: &Place) -> Result<(File, u64), String> {
 
 /// Reads a text file of at most `limit` bytes.
 pub(super) fn read_text(root: &Root, place: &Place, limit: u64) -> Result<String, String> {
+    let bytes = read_bytes(root, place, limit)?;
+    if !is_text(&bytes) {
+        return Err(binary(place, bytes.len() as u64));
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        format!(
+            "`{}` is text, but not UTF-8: convert it first, with `iconv -f ENCODING -t UTF-8` \
+             through bash, and back when it is edited",
+            place.given()
+        )
+    })
+}
+
+/// Reads a file of at most `limit` bytes.
+pub(super) fn read_bytes(root: &Root, place: &Place, limit: u64) -> Result<Vec<u8>, String> {
     let (file, size) = open(root, place)?;
     let mut bytes = Vec::new();
     let read = file.take(limit + 1).read_to_end(&mut bytes);
@@ -35,15 +50,20 @@ pub(super) fn read_text(root: &Root, place: &Place, limit: u64) -> Result<String
             size.max(limit + 1)
         ));
     }
-    if bytes.contains(&0) {
-        return Err(binary(place, size));
-    }
-    String::from_utf8(bytes).map_err(|_| binary(place, size))
+    Ok(bytes)
+}
+
+/// Whether these bytes are text in some encoding of bytes: hardly any control characters.
+pub(super) fn is_text(bytes: &[u8]) -> bool {
+    let is_odd = |byte: &&u8| byte.is_ascii_control() && !matches!(byte, b'\t'..=b'\r' | 0x1b);
+    !bytes.contains(&0)
+        && (std::str::from_utf8(bytes).is_ok()
+            || bytes.iter().filter(is_odd).count() <= bytes.len() / 50)
 }
 
 /// The sentence for a file that is no text.
 pub(super) fn binary(place: &Place, size: u64) -> String {
-    format!("`{}` is a binary file or not UTF-8 ({size} bytes), and is not shown", place.given())
+    format!("`{}` is a binary file ({size} bytes): commands can work with it", place.given())
 }
 
 /// Gives a file new content in one step, and makes it and its directories if they are missing.

@@ -17,6 +17,11 @@ use crate::cancel::Cancel;
 
 /// What the text itself may take: the closing note must fit too.
 const TEXT_BYTES: usize = RESULT_BYTES - 256;
+/// The same of bytes that are no UTF-8, each of which is shown as three.
+const FOREIGN_BYTES: usize = (TEXT_BYTES - FOREIGN.len()) / 3;
+/// What is said before text that is not UTF-8.
+const FOREIGN: &str = "[this file is not UTF-8: what cannot be read is shown as \u{fffd}, and \
+    edit_file cannot change it before its encoding is]\n";
 /// Files up to this size are read to their end, to say how many lines they have.
 const COUNTED_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -123,6 +128,18 @@ fn read(
 }
 
 fn show(mut window: Window, place: &Place, size: u64, first: u64) -> Result<String, String> {
+    if !file::is_text(&window.text) {
+        return Err(file::binary(place, size));
+    }
+    let is_utf8 = match std::str::from_utf8(&window.text) {
+        Ok(_) => true,
+        Err(error) => window.partial && error.error_len().is_none(),
+    };
+    if !is_utf8 && window.text.len() > FOREIGN_BYTES {
+        window.text.truncate(FOREIGN_BYTES);
+        window.last = first + memchr::memchr_iter(b'\n', &window.text).count() as u64;
+        window.partial = true;
+    }
     if window.partial {
         // Whole lines, unless the first alone is too long.
         if let Some(end) = window.text.iter().rposition(|byte| *byte == b'\n') {
@@ -131,16 +148,13 @@ fn show(mut window: Window, place: &Place, size: u64, first: u64) -> Result<Stri
             window.partial = false;
         }
     }
-    if window.text.contains(&0) {
-        return Err(file::binary(place, size));
-    }
     let mut text = match String::from_utf8(window.text) {
         Ok(text) => text,
-        Err(error) if window.partial && error.utf8_error().error_len().is_none() => {
+        Err(error) if is_utf8 => {
             let valid = error.utf8_error().valid_up_to();
             String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned()
         }
-        Err(_) => return Err(file::binary(place, size)),
+        Err(error) => FOREIGN.to_owned() + &String::from_utf8_lossy(error.as_bytes()),
     };
     let Window { last, partial, total, .. } = window;
     match total {
@@ -273,14 +287,41 @@ mod tests {
     fn what_is_no_text_is_refused_in_words() {
         let project = Project::new();
         project.write("nul", b"a\0b");
-        project.write("latin", b"caf\xe9 au lait");
+        project.write("program", [b"\xe9\x01\x02\x03".repeat(40), vec![b'x'; 2000]].concat());
         project.write("folder/x", "");
         project.write("empty", "");
         let read = |name: &str| project.run(&ReadFile, json!({"path": name}));
-        assert!(read("nul").unwrap_err().contains("binary file or not UTF-8 (3 bytes)"));
-        assert!(read("latin").unwrap_err().contains("not UTF-8"));
+        assert!(read("nul").unwrap_err().contains("binary file (3 bytes)"));
+        assert!(read("program").unwrap_err().contains("binary file (2160 bytes)"));
         assert!(read("folder").unwrap_err().contains("list_dir"));
         assert_eq!(read("empty").as_deref(), Ok("[the file is empty]"));
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_shown_with_a_word_on_it() {
+        let project = Project::new();
+        project.write("latin", b"caf\xe9 au lait\nth\xe9\n");
+        let read = |name: &str, offset: u64| {
+            project.run(&ReadFile, json!({"path": name, "offset": offset})).unwrap()
+        };
+        assert_eq!(read("latin", 1), format!("{FOREIGN}caf\u{fffd} au lait\nth\u{fffd}\n"));
+        assert_eq!(read("latin", 2), format!("{FOREIGN}th\u{fffd}\n[lines 2-2 of 2]"));
+        // As much as fits, and the rest behind it.
+        project.write("long", b"\xe9\xe8\xe7\n".repeat(20_000));
+        let (mut offset, mut lines) = (1, 0);
+        loop {
+            let part = read("long", offset);
+            assert!(part.len() <= RESULT_BYTES, "{}", part.len());
+            lines += part.matches("\u{fffd}\u{fffd}\u{fffd}\n").count();
+            match part.rsplit_once("offset ") {
+                Some((_, next)) => offset = next.trim_end_matches(']').parse().unwrap(),
+                None => break,
+            }
+        }
+        assert_eq!(lines, 20_000);
+        project.write("line", b"\xe9".repeat(100_000));
+        let part = read("line", 1);
+        assert!(part.len() <= RESULT_BYTES && part.ends_with("line 1 is too long and was cut]"));
     }
 
     #[test]

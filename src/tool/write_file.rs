@@ -51,16 +51,19 @@ impl Tool for WriteFile {
         }
         // What is no text, too much of it or not to be read is overwritten without a diff.
         let has_diff = context.may_read && args.content.len() as u64 <= FILE_BYTES;
-        let old = has_diff.then(|| file::read_text(&root, &place, FILE_BYTES).ok()).flatten();
+        let old = has_diff.then(|| file::read_bytes(&root, &place, FILE_BYTES).ok()).flatten();
         let created = file::replace(&root, &place, args.content.as_bytes())?;
-        let done = match old {
-            _ if created => "created",
-            Some(old) if old == args.content => "unchanged",
-            Some(old) => return Ok(changed(&args.path, &old, &args.content)),
-            None => "overwritten",
+        let (done, more) = match old.map(String::from_utf8) {
+            _ if created => ("created", ""),
+            Some(Ok(old)) if old == args.content => ("unchanged", ""),
+            Some(Ok(old)) if !old.contains('\0') => {
+                return Ok(changed(&args.path, &old, &args.content));
+            }
+            Some(Err(_)) => ("overwritten", "; what was there was not UTF-8"),
+            Some(Ok(_)) | None => ("overwritten", ""),
         };
         let (lines, bytes) = (args.content.lines().count(), args.content.len());
-        Ok(format!("`{}` {done}: {lines} lines, {bytes} bytes", args.path))
+        Ok(format!("`{}` {done}: {lines} lines, {bytes} bytes{more}", args.path))
     }
 }
 
@@ -99,6 +102,10 @@ mod tests {
         project.write("a", b"one\0two");
         let result = write(&project, "a", "text");
         assert_eq!(result.as_deref(), Ok("`a` overwritten: 1 lines, 4 bytes"));
+        project.write("a", b"caf\xe9");
+        let result = write(&project, "a", "text");
+        let expected = "`a` overwritten: 1 lines, 4 bytes; what was there was not UTF-8";
+        assert_eq!(result.as_deref(), Ok(expected));
         let large = "x".repeat(FILE_BYTES as usize + 1);
         assert!(write(&project, "a", &large).unwrap().contains("overwritten: 1 lines"));
         assert!(write(&project, "a", "text").unwrap().contains("overwritten: 1 lines"));
