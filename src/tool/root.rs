@@ -6,21 +6,21 @@
 //! same walk is done here, one component at a time. What is written, is written by name into an
 //! opened directory. This module knows paths and descriptors, not what is in the files.
 
+mod repository;
+
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result as IoResult};
 
 use super::place::Place;
 
 /// As many links one path may go through, as in the kernel.
 const LINKS: usize = 40;
-/// Where version control keeps the settings and hooks that decide which commands it runs.
-const REPOSITORIES: [&str; 4] = [".git", ".hg", ".jj", ".svn"];
 
 /// The opened project directory.
 pub struct Root {
@@ -79,7 +79,7 @@ impl Root {
             let (Some(name), Some(parent)) = (relative.file_name(), relative.parent()) else {
                 return Err(place.failed(Errno::ISDIR));
             };
-            if names_repository(&relative) || self.leads_into_repository(parent) {
+            if repository::is_named(&relative) || self.leads_into_repository(parent) {
                 return Err(place.repository());
             }
             let directory = self.directory(parent, create).map_err(|error| {
@@ -97,36 +97,6 @@ impl Root {
             }
         }
         Err(place.failed(Errno::LOOP))
-    }
-
-    /// Whether what there is of a directory lies in a repository's own, whatever the links to it are
-    /// called. Names are left to the file system, which may take `GIT~1` for `.git`.
-    fn leads_into_repository(&self, relative: &Path) -> bool {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = relative.ancestors().find_map(|path| self.open_beneath(path, flags).ok());
-        let (Some(mut here), Ok(root)) = (opened, rustix::fs::fstat(&self.directory)) else {
-            return false;
-        };
-        let id = |stat: &Stat| (stat.st_dev, stat.st_ino);
-        loop {
-            let Ok(stat) = rustix::fs::fstat(&here) else { return true };
-            if id(&stat) == id(&root) {
-                return false;
-            }
-            let Ok(above) = rustix::fs::openat(&here, "..", flags, Mode::empty()) else {
-                return true;
-            };
-            let is_here = |name: &&str| {
-                let named = rustix::fs::statat(&above, *name, AtFlags::empty());
-                named.is_ok_and(|named| id(&named) == id(&stat))
-            };
-            let is_top = || rustix::fs::fstat(&above).is_ok_and(|above| id(&above) == id(&stat));
-            // At the very top the directory has left the project in between.
-            if REPOSITORIES.iter().any(is_here) || is_top() {
-                return true;
-            }
-            here = above;
-        }
     }
 
     /// Opens a directory beneath the project, making it and its parents first if need be.
@@ -220,15 +190,6 @@ impl Root {
         let here = entered.last().unwrap_or(&self.directory);
         rustix::fs::openat(here, ".", flags, Mode::empty())
     }
-}
-
-/// Whether a part of a path is a repository's own by its name, however a file system may read it.
-fn names_repository(relative: &Path) -> bool {
-    relative.iter().any(|part| {
-        let name = part.to_string_lossy();
-        let name = name.trim_end_matches(['.', ' ']);
-        REPOSITORIES.iter().any(|repository| name.eq_ignore_ascii_case(repository))
-    })
 }
 
 /// Refuses the kernel's own files: with a project of `/`, this process's environment would be one.
