@@ -19,6 +19,7 @@ mod server;
 mod settings;
 mod substitute;
 mod syntax;
+mod tools;
 mod tree;
 mod trust;
 mod twins;
@@ -39,6 +40,7 @@ pub use logs::{Format, Levels, Logs, ROOMS, early as early_logs};
 pub use origin::{ConfigFile, Origin, Scope};
 pub use server::needs_restart;
 pub use settings::{MASK, Setting};
+pub use tools::TOOLS;
 pub use trust::TrustedFile;
 pub use twins::{ServerFlags, TWINS, Twin};
 

@@ -129,6 +129,39 @@ fn reorders(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether a text is of the form of a pattern of `permission`: `*` is any run of characters, `?`
+/// one, and ` *` at the end may be nothing too, so that `ls *` is for `ls` as well.
+#[must_use]
+pub fn matches(text: &str, pattern: &str) -> bool {
+    pattern.strip_suffix(" *").is_some_and(|stem| fits(text, stem)) || fits(text, pattern)
+}
+
+/// Without recursion, in the worst case in time of text by pattern: a star that was passed is
+/// only given one more character, never the ones before it.
+fn fits(text: &str, pattern: &str) -> bool {
+    let (mut text, mut pattern) = (text.chars(), pattern.chars());
+    let mut star = None;
+    loop {
+        let (before, wanted) = (text.clone(), pattern.next());
+        match (wanted, text.next()) {
+            (Some('*'), _) => {
+                text = before;
+                star = Some((text.clone(), pattern.clone()));
+            }
+            (None, None) => return true,
+            (Some('?'), Some(_)) => {}
+            (Some(wanted), Some(found)) if wanted == found => {}
+            (Some(_) | None, _) => {
+                let Some((from, after)) = &mut star else { return false };
+                if from.next().is_none() {
+                    return false;
+                }
+                (text, pattern) = (from.clone(), after.clone());
+            }
+        }
+    }
+}
+
 /// The known word that was probably meant.
 #[must_use]
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -225,6 +258,36 @@ mod tests {
         assert!(shown.contains("\\u009b") && shown.contains('é'), "{shown}");
         assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), told);
+    }
+
+    #[test]
+    fn wildcards_are_opencode_s() {
+        for (text, pattern, expected) in [
+            ("git status", "git status *", true),
+            ("git status --porcelain", "git status *", true),
+            ("git statusx", "git status *", false),
+            ("git", "git *", true),
+            ("gitk", "git *", false),
+            ("git status", "git status", true),
+            ("git status -s", "git status", false),
+            ("", "*", true),
+            ("", "", true),
+            ("", " *", true),
+            ("a", "", false),
+            ("a/b/c.env", "*.env", true),
+            ("é", "?", true),
+            ("€b", "*??b", false),
+            ("a€b", "*??b", true),
+            ("abcab", "*ab", true),
+            ("line\nline", "line*line", true),
+            ("a.c", "a?c", true),
+            ("[a]", "[a]", true),
+            ("a", "[a]", false),
+            ("aXbXc", "a*b*c", true),
+            ("aXbX", "a*b*c", false),
+        ] {
+            assert_eq!(matches(text, pattern), expected, "{text:?} {pattern:?}");
+        }
     }
 
     #[test]

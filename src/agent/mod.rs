@@ -294,6 +294,14 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_knows_the_tools_names() {
+        let mut tools: Vec<_> =
+            tool::all(std::time::Duration::ZERO).iter().map(|tool| tool.name()).collect();
+        tools.sort_unstable();
+        assert_eq!(tools, config::TOOLS);
+    }
+
+    #[test]
     fn what_the_configuration_says_of_agent_and_model_is_done() {
         let done = r#"{"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]}"#;
         let (base, thread) = server(vec![Act::Send(stream(&[done, "[DONE]"]))]);

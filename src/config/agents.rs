@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::decode::{At, Section, Wrong};
 use super::error::Report;
-use super::{Agent, permission};
+use super::{Agent, permission, tools};
 
 pub(super) const KEYS: &[&str] =
     &["description", "mode", "model", "prompt", "tools", "disable", "temperature", "permission"];
@@ -38,7 +38,7 @@ fn agent(section: &Section<'_>, report: &mut Report) -> Agent {
         description: text("description", report),
         model: section.get("model").and_then(|at| model(&at, report)),
         prompt: text("prompt", report),
-        tools: section.get("tools").map(|at| tools(at, report)).unwrap_or_default(),
+        tools: section.get("tools").map(|at| switches(at, report)).unwrap_or_default(),
         disable: section.get("disable").and_then(|at| at.boolean(report)).unwrap_or_default(),
         mode: section.get("mode").and_then(|at| {
             at.text("\"primary\", \"subagent\" or \"all\"", report, |text| match text {
@@ -57,16 +57,17 @@ fn agent(section: &Section<'_>, report: &mut Report) -> Agent {
     }
 }
 
-fn tools(at: At<'_>, report: &mut Report) -> BTreeMap<String, bool> {
-    let mut tools = BTreeMap::new();
+fn switches(at: At<'_>, report: &mut Report) -> BTreeMap<String, bool> {
+    let mut switches = BTreeMap::new();
     if let Some(section) = at.section(report) {
+        tools::check_switches(&section, report);
         for (name, at) in section.members() {
             if let Some(on) = at.boolean(report) {
-                tools.insert(name.to_owned(), on);
+                switches.insert(name.to_owned(), on);
             }
         }
     }
-    tools
+    switches
 }
 
 /// The name of a model, with its provider's.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::decode::At;
 use super::error::Report;
+use super::tools;
 use super::tree::Tree;
 
 /// One of `allow`, `ask` and `deny`, or an object of tools with one of them each, or with an object
@@ -11,6 +12,11 @@ use super::tree::Tree;
 pub(super) fn decode(at: &At<'_>, report: &mut Report) -> Value {
     let before = report.errors.len();
     check(at, 2, report);
+    if let Tree::Object(_) = &at.node.value
+        && let Some(section) = at.clone().section(report)
+    {
+        tools::check_permission(&section, report);
+    }
     if report.errors.len() > before { Value::Null } else { at.json(report) }
 }
 

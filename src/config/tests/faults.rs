@@ -79,6 +79,64 @@ fn a_wrong_value_is_told_with_its_line() {
 }
 
 #[test]
+fn a_tool_s_name_that_is_nobody_s_is_told() {
+    let groups = "there are bash, edit_file, glob, grep, list_dir, read_file, write_file, edit, list, read, write";
+    let elsewhere = "has no effect: there is no such tool in this program";
+    let nobody = |rest: &str| format!("has no effect: no tool has this name; {rest}");
+    let meant = |name: &str| nobody(&format!("did you mean \"{name}\"?"));
+    for (key, expected) in [
+        ("bsh", meant("bash")),
+        ("Bash", meant("bash")),
+        ("bash ", meant("bash")),
+        ("bsh*", meant("bash")),
+        ("Edit", meant("edit")),
+        ("shell", nobody(groups)),
+        ("", nobody(groups)),
+        ("webfetch", elsewhere.to_owned()),
+        ("web*", elsewhere.to_owned()),
+        ("external_directory", elsewhere.to_owned()),
+    ] {
+        for value in ["\"deny\"", "{ \"x*\": \"deny\" }"] {
+            let rule = format!("{{\n{key:?}: {value} }}");
+            let shown = if key.is_empty() || key.contains(' ') {
+                format!("{key:?}")
+            } else {
+                key.to_owned()
+            };
+            let of_all = Place::with(&format!("{{ \"permission\": {rule} }}"));
+            let told = format!("permission.{shown}: {expected}");
+            assert_eq!(of_all.warnings(), [format!("opencode.json:2: {told}")]);
+            let text = format!("{{ \"agent\": {{ \"x\": {{ \"permission\": {rule} }} }} }}");
+            let of_agent = Place::with(&text);
+            assert_eq!(of_agent.warnings(), [format!("opencode.json:2: agent.x.{told}")]);
+        }
+    }
+    let tools = |key: &str| {
+        let text = format!("{{ \"agent\": {{ \"x\": {{ \"tools\": {{\n{key:?}: false }} }} }} }}");
+        Place::with(&text).warnings()
+    };
+    for (key, expected) in [
+        ("bsh", meant("bash")),
+        ("Bash", meant("bash")),
+        ("edit", meant("edit_file")),
+        ("write", meant("write_file")),
+        ("bash*", meant("bash")),
+        ("webfetch", elsewhere.to_owned()),
+    ] {
+        assert_eq!(tools(key), [format!("opencode.json:2: agent.x.tools.{key}: {expected}")]);
+    }
+    for key in super::TOOLS.iter().chain(&["*"]) {
+        assert!(tools(key).is_empty(), "{key}");
+    }
+    for key in
+        super::TOOLS.iter().chain(&["*", "edit", "read", "list", "write", "b*", "?ash", "*_file"])
+    {
+        let text = format!("{{ \"permission\": {{ {key:?}: \"deny\" }} }}");
+        assert_eq!(Place::with(&text).warnings(), [""; 0], "{key}");
+    }
+}
+
+#[test]
 fn all_wrong_values_are_told_at_once() {
     let place = Place::with("{ \"server\": { \"port\": -1,\n\"mdns\": 3 },\n\"model\": 4 }")
         .global("{\n\"model\": 5 }")

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::{rule, shell};
+use super::super::shell;
 use super::*;
 
 /// Lines made of what matters to a shell.
@@ -128,6 +128,6 @@ proptest! {
         let stem = pattern.strip_suffix(" *");
         let expected = plain(text.as_bytes(), pattern.as_bytes())
             || stem.is_some_and(|stem| plain(text.as_bytes(), stem.as_bytes()));
-        prop_assert_eq!(rule::matches(&text, &pattern), expected);
+        prop_assert_eq!(crate::text::matches(&text, &pattern), expected);
     }
 }
