@@ -15,6 +15,7 @@ mod logs;
 mod origin;
 mod permission;
 mod providers;
+mod references;
 mod server;
 mod settings;
 mod substitute;

@@ -12,6 +12,7 @@ use crate::cli::output::tell;
 use crate::cli::table::{Column, column, table, word, words};
 use crate::cli::{print, print_json, project, serve};
 use crate::config::{self, Env, Origin, Setting};
+use crate::provider;
 use crate::text;
 
 const SETTINGS: &[Column] = &[
@@ -30,7 +31,12 @@ pub(super) fn config(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
         }
     }
     let directory = project::directory(typed, env)?;
-    let options = config::Options { directory: &directory, env, flags: serve::flags(typed)? };
+    let options = config::Options {
+        directory: &directory,
+        env,
+        flags: serve::flags(typed)?,
+        providers: &provider::built_in(),
+    };
     let config = config::load(&options).map_err(|error| wrong(&error))?;
     // Where the password is wrong, a start would fail as well.
     let credentials = config::credentials(env).map_err(|error| wrong(&error))?;
@@ -54,7 +60,8 @@ pub(super) fn config(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
 
 /// Checks a file alone.
 fn checked_file(file: &str, env: &Env) -> Result<Exit, Failure> {
-    let warnings = config::check(Path::new(file), env).map_err(|error| wrong(&error))?;
+    let warnings = config::check(Path::new(file), env, &provider::built_in())
+        .map_err(|error| wrong(&error))?;
     warn(&warnings);
     print(&format!("{} is right\n", text::escaped(file)))
 }

@@ -13,7 +13,7 @@ use crate::cli::password::{self, Signalled};
 use crate::cli::table::{Column, column, table, word, words};
 use crate::cli::{print, print_json, project};
 use crate::client::Target;
-use crate::config::{Env, ServerFlags};
+use crate::config::{self, Env, ServerFlags};
 
 const MODELS: &[Column] = &[
     column("MODEL", |item| word(&item["id"])),
@@ -78,7 +78,11 @@ pub(super) fn list(name: &str, typed: &Typed, env: &Env) -> Result<Exit, Failure
 
 fn here(name: &str, typed: &Typed, env: &Env) -> Result<Value, Failure> {
     let directory = project::directory(typed, env)?;
-    let config = project::configure(&directory, env, ServerFlags::default())?;
+    // Who looks here for a model's name has perhaps a wrong one in the configuration.
+    let flags = ServerFlags::default();
+    let options = config::Options { directory: &directory, env, flags, providers: &[] };
+    let config =
+        config::load(&options).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let engine = project::engine(&config, env, directory)?;
     Ok(match name {
         "models" => json!(engine.catalogue().models()),

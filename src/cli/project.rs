@@ -7,7 +7,7 @@ use crate::agent::Engine;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
 use crate::config::{self, Config, Credentials, Env, ServerFlags};
-use crate::provider::Catalogue;
+use crate::provider::{self, Catalogue};
 use crate::session::Bounds;
 use crate::session::store::{Store, StoreError};
 use crate::text::hex;
@@ -36,7 +36,7 @@ pub(super) fn configure(
     env: &Env,
     flags: ServerFlags,
 ) -> Result<Config, Failure> {
-    let options = config::Options { directory, env, flags };
+    let options = config::Options { directory, env, flags, providers: &provider::built_in() };
     config::load(&options).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
 }
 

@@ -14,7 +14,9 @@ use super::substitute::Substitution;
 use super::tree::{Node, Tree};
 use super::trust::{Trust, TrustedFile, Verdict, is_about_trust};
 use super::twins::{ServerFlags, of_environment, of_flags};
-use super::{Config, Setting, agents, keys, logs, permission, providers, server, syntax};
+use super::{
+    Config, Setting, agents, keys, logs, permission, providers, references, server, syntax,
+};
 
 /// What the configuration is read for.
 #[derive(Debug, Clone)]
@@ -25,6 +27,9 @@ pub struct Options<'a> {
     pub env: &'a Env,
     /// The command line.
     pub flags: ServerFlags,
+    /// The providers that need no configuration; where there are none, models are not checked for
+    /// theirs.
+    pub providers: &'a [&'a str],
 }
 
 /// Reads everything that can be set. Later ones win: built-in defaults, the person's file, the
@@ -65,11 +70,10 @@ fn load_with(
     }
     layers.push(of_environment(options.env, &mut report));
     layers.push(of_flags(&options.flags));
+    let is_whole = report.errors.is_empty();
     for layer in &layers {
         decode(layer, &mut report);
-    }
-    if !report.errors.is_empty() {
-        return Err(ConfigError { issues: report.errors });
+        references::check_instructions(layer, &places, &mut report);
     }
 
     let defaults = Node::from_json(&defaults(), &Origin::Default);
@@ -79,6 +83,13 @@ fn load_with(
             persons.merge(layer.clone());
         }
         merged.merge(layer);
+    }
+    // In a file that could not be read may stand what a name leads to.
+    if is_whole {
+        references::check(&merged, options.providers, &mut report);
+    }
+    if !report.errors.is_empty() {
+        return Err(ConfigError { issues: report.errors });
     }
     let mut second = Report::default();
     let mut config = decode(&merged, &mut second);
@@ -153,7 +164,7 @@ pub fn trust(
         }
     }
     // What cannot be used is not trusted either.
-    let options = Options { directory, env, flags: ServerFlags::default() };
+    let options = Options { directory, env, flags: ServerFlags::default(), providers: &[] };
     let config = load_with(&options, &trust, Report::default())?;
     if !files.is_empty() {
         trust.write(env).map_err(|why| ConfigError::one("trust", why))?;
@@ -192,11 +203,12 @@ pub fn trusted(env: &Env) -> Result<Vec<TrustedFile>, ConfigError> {
     Ok(trust.into_files())
 }
 
-/// Checks one file alone, as one of the person's own, and tells what they should know.
+/// Checks one file alone, as one of the person's own, and tells what they should know. Another file
+/// may define what its names lead to.
 ///
 /// # Errors
 /// What is wrong in it.
-pub fn check(path: &Path, env: &Env) -> Result<Vec<String>, ConfigError> {
+pub fn check(path: &Path, env: &Env, providers: &[&str]) -> Result<Vec<String>, ConfigError> {
     let mut report = Report::default();
     let places = Places::of(path.parent().unwrap_or(Path::new(".")), env);
     let (file, scope) = (path.to_owned(), Scope::Named);
@@ -209,6 +221,12 @@ pub fn check(path: &Path, env: &Env) -> Result<Vec<String>, ConfigError> {
         name_default_agent(&mut root, &mut report);
         logs::name_level(&mut root, &mut report);
         decode(&root, &mut report);
+        references::check_instructions(&root, &places, &mut report);
+        let mut names = Report::default();
+        references::check(&root, providers, &mut names);
+        for issue in names.errors {
+            report.warn(issue.place, format_args!("{}, unless another file has it", issue.message));
+        }
     }
     if report.errors.is_empty() {
         Ok(report.warnings)
@@ -285,7 +303,7 @@ fn instructions(top: &Section<'_>, config: &mut Config, report: &mut Report) {
 }
 
 /// Whether a path plainly lies outside; links are for whoever opens it.
-fn leaves_project(path: &str) -> bool {
+pub(super) fn leaves_project(path: &str) -> bool {
     let mut depth = 0usize;
     path.starts_with(['/', '~'])
         || path.split('/').any(|part| match part {

@@ -3,6 +3,7 @@
 mod documented;
 mod faults;
 mod files;
+mod references;
 mod seed;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ struct Place {
     root: PathBuf,
     env: Vec<(String, String)>,
     flags: ServerFlags,
+    providers: &'static [&'static str],
     directory: PathBuf,
 }
 
@@ -31,6 +33,7 @@ impl Place {
         Self {
             env: vec![("HOME".into(), home.display().to_string())],
             flags: ServerFlags::default(),
+            providers: &[],
             directory: home.join("app"),
             root,
         }
@@ -63,7 +66,12 @@ impl Place {
 
     fn load(&self) -> Result<Config, ConfigError> {
         let env = self.env.iter().cloned().collect();
-        load(&Options { directory: &self.directory, env: &env, flags: self.flags.clone() })
+        load(&Options {
+            directory: &self.directory,
+            env: &env,
+            flags: self.flags.clone(),
+            providers: self.providers,
+        })
     }
 
     fn config(&self) -> Config {

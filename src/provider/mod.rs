@@ -41,7 +41,7 @@ use crate::error::{Code, Problem};
 use crate::message::{Message, Usage};
 
 pub use catalogue::{
-    Catalogue, GUIDE, Model, ModelInfo, Price, ProviderInfo, Source, key_variables,
+    Catalogue, GUIDE, Model, ModelInfo, Price, ProviderInfo, Source, built_in, key_variables,
 };
 pub(crate) use failure::one_line;
 pub use meter::Meter;

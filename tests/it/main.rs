@@ -27,6 +27,7 @@ mod markdown;
 mod mdns;
 mod metrics;
 mod model;
+mod names_that_lead_nowhere;
 mod nothing_secret;
 mod one_connection;
 mod one_request_harms_nobody;

@@ -31,7 +31,7 @@ fn allows(server: &Serving, origin: &str) -> bool {
 fn what_can_change_changes_and_the_rest_is_named() {
     let world = World::new();
     let file = ".config/opencode/opencode.json";
-    world.home.write(file, r#"{"server":{"cors":["http://one:1"]},"model":"mine/a"}"#);
+    world.home.write(file, r#"{"server":{"cors":["http://one:1"]},"model":"ollama/a"}"#);
     let server = world.serve();
     let new = json!({
         "server": {
@@ -113,7 +113,14 @@ fn a_broken_file_changes_nothing_and_says_why() {
             "{\"server\":{\n\"cors\":[\"http://two:2\"],\n\"port\":\"x\"}}",
             "opencode.json:3: server.port: ",
         ),
-        ("{\"server\":{\"cors\":[\"http://two:2\"]},\"default_agent\":\"nobody\"}", "nobody"),
+        (
+            "{\"server\":{\"cors\":[\"http://two:2\"]},\n\"default_agent\":\"nobody\"}",
+            "opencode.json:2: default_agent: ",
+        ),
+        (
+            "{\"server\":{\"cors\":[\"http://two:2\"]},\n\"model\":\"nobody/x\"}",
+            "opencode.json:2: model: ",
+        ),
         ("{\"server\":", "opencode.json:1"),
     ] {
         server.world.project.write("opencode.json", text);

@@ -198,7 +198,7 @@ fn the_servers_password_is_not_substituted() {
 #[test]
 fn a_projects_instructions_stay_inside() {
     let list = r#"{ "instructions": ["a.md", "../b.md", "/c.md", "~/d.md", "x/../../e.md", "https://f"] }"#;
-    let config = Place::with(list).config();
+    let config = Place::with(list).file("home/app/a.md", "x").config();
     assert_eq!(config.instructions, ["a.md"]);
     assert_eq!(config.warnings.len(), 5);
     let place = Place::new();

@@ -92,6 +92,8 @@ fn everything_that_can_be_set() {
             } },
         }"#,
     )
+    .file("home/app/docs/rules.md", "x")
+    .file("home/app/a.md", "x")
     .config();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!(config.model.as_deref(), Some("anthropic/claude-sonnet-4"));

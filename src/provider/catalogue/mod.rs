@@ -27,6 +27,14 @@ pub use resolve::Model;
 /// The model that is always there.
 pub const GUIDE: &str = "offline/guide";
 
+/// The ids of the providers that need no word in the configuration.
+#[must_use]
+pub fn built_in() -> Vec<&'static str> {
+    let local = Local::new(&Env::default());
+    let local = local.places.iter().map(|place| place.id);
+    KNOWN.iter().map(|known| known.id).chain(local).chain(["offline"]).collect()
+}
+
 /// All providers and models.
 pub struct Catalogue {
     /// Those of the table first, then the configuration's others.

@@ -1,0 +1,86 @@
+//! Names that have to lead somewhere: to an agent, to a provider, to a file.
+//!
+//! Agents and providers may stand in another file than their names, so these are looked at when all
+//! files are laid over each other.
+
+use super::decode::At;
+use super::error::Report;
+use super::files::Places;
+use super::layers::leaves_project;
+use super::tree::{Node, Tree};
+
+/// The agents that are always there.
+const AGENTS: [&str; 2] = ["build", "plan"];
+
+/// Checks the default agent and the providers of models; these are `built_in` or in the
+/// configuration. Where none are given, models are not checked.
+pub(super) fn check(root: &Node, built_in: &[&str], report: &mut Report) {
+    let quiet = &mut Report::default();
+    let Some(top) = At::root(root).section(quiet) else { return };
+    let agents = top.get("agent").and_then(|at| at.section(quiet));
+    let agents: Vec<_> = agents.iter().flat_map(super::decode::Section::members).collect();
+    let agents = agents.into_iter().filter_map(|(name, at)| {
+        let section = at.clone().section(quiet);
+        let is_off = section.as_ref().and_then(|agent| agent.get("disable")?.boolean(quiet));
+        let is_there = is_off != Some(true) || AGENTS.contains(&name);
+        is_there.then(|| (name, section.and_then(|agent| agent.get("model"))))
+    });
+    let (mut names, mut models) = (AGENTS.to_vec(), vec![top.get("model")]);
+    for (name, model) in agents {
+        names.push(name);
+        models.push(model);
+    }
+    if let Some(at) = top.get("default_agent")
+        && text(&at).is_some_and(|name| !names.contains(&name))
+    {
+        names.sort_unstable();
+        names.dedup();
+        at.expected(&format!("an agent, one of {}", names.join(", ")), report);
+    }
+    if built_in.is_empty() {
+        return;
+    }
+    let mut providers = built_in.to_vec();
+    let own = top.get("provider").and_then(|at| at.section(&mut Report::default()));
+    providers.extend(own.iter().flat_map(|section| section.members().map(|(id, _)| id)));
+    for at in models.into_iter().flatten() {
+        // Another form of it has been told.
+        let provider = text(&at).and_then(|name| name.split_once('/'));
+        if provider.is_some_and(|(id, _)| !providers.contains(&id)) {
+            let expected = format!(
+                "a model of a provider that is built in or configured, one of {}",
+                providers.join(", ")
+            );
+            at.expected(&expected, report);
+        }
+    }
+}
+
+/// Warns of files that one layer's `instructions` name and that are not there. Of a glob there may
+/// be none.
+pub(super) fn check_instructions(root: &Node, places: &Places, report: &mut Report) {
+    let quiet = &mut Report::default();
+    let Some(at) = At::root(root).section(quiet).and_then(|top| top.get("instructions")) else {
+        return;
+    };
+    at.list("", quiet, |item, _| {
+        let path = text(item)?;
+        let is_foreign = item.node.origin.is_foreign();
+        let is_left_out = path.contains("://") || is_foreign && leaves_project(path);
+        if !is_left_out
+            && !path.contains(['*', '?', '[', '{'])
+            && !places.directory.join(places.expand(path)).exists()
+        {
+            report.warn_at(item, "there is no such file, and the model is told without it");
+        }
+        Some(())
+    });
+}
+
+/// A text that is not empty.
+fn text<'a>(at: &At<'a>) -> Option<&'a str> {
+    match &at.node.value {
+        Tree::Text(text) => Some(text.value.as_str()).filter(|text| !text.is_empty()),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::List(_) | Tree::Object(_) => None,
+    }
+}
