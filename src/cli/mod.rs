@@ -111,8 +111,8 @@ fn run(args: impl IntoIterator<Item = OsString>, env: &Env) -> Result<Exit, Fail
 fn unknown(name: &str) -> Failure {
     let kind = if name.starts_with('-') { "flag" } else { "command" };
     let known = flags::COMMANDS.iter().map(|command| command.name);
-    let hint = text::nearest(name, known).map(|near| format!("; did you mean {near}?"));
-    let hint = hint.unwrap_or_default();
+    let hint = text::nearest(name, known);
+    let hint = hint.map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near}?"));
     Failure::new(Exit::Usage, format!("unknown {kind} {name}{hint} See `opencode --help`."))
 }
 

@@ -244,7 +244,9 @@ fn each_failure_has_its_status_and_one_line_that_says_what_to_do() {
         (&["run", "--attach", &with_url, "--session", unknown, "x"][..], 2, "session"),
         (&["run", "--attach", &with_url, "--continue", "x"][..], 2, "--continue"),
         (&["run", "--attach", &with_url, "--model", "x/y", "x"][..], 2, "x"),
-        (&["frobnicate"][..], 2, "unknown command"),
+        (&["frobnicate"][..], 2, "unknown command frobnicate. See `opencode --help`."),
+        (&["-v"][..], 2, "unknown flag -v. See `opencode --help`."),
+        (&["srve"][..], 2, "unknown command srve; did you mean serve? See `opencode --help`."),
         (&["attach"][..], 2, "give one URL"),
         (&["status", "--attach", "http://127.0.0.1:1"][..], 3, "nothing listens"),
     ] {
