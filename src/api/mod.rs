@@ -30,6 +30,7 @@ use crate::config::{self, Credentials};
 use crate::discovery::LocalName;
 use crate::error::{Code, Problem};
 use crate::http::{self, Answer, Method, Request, Response, Traffic};
+use crate::id;
 use crate::percent;
 use crate::session::{Sessions, Setup};
 use crate::web;
@@ -259,6 +260,16 @@ impl Params<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The id that a page ends before.
+    fn before(&self) -> Result<Option<String>, Problem> {
+        let Some(id) = self.query("before").filter(|id| !id.is_empty()) else { return Ok(None) };
+        if id::time_ms(&id).is_none() {
+            let detail = format!("`before` must be an id that a page told, and is \"{id}\"");
+            return Err(Problem::new(Code::BadField, detail));
+        }
+        Ok(Some(id))
     }
 
     /// A count in the query.

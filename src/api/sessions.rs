@@ -17,7 +17,7 @@ pub(super) fn list(
     params: &Params<'_>,
 ) -> Result<Answer, Problem> {
     let limit = params.count("limit")?;
-    let before = params.query("before").filter(|before| !before.is_empty());
+    let before = params.before()?;
     // One more than asked for tells whether there are more.
     let wanted = limit.unwrap_or(ALL);
     let mut sessions = api.sessions.list(before.as_deref(), wanted.saturating_add(1))?;
@@ -52,7 +52,7 @@ pub(super) fn get(
     _request: &mut Request<'_>,
     params: &Params<'_>,
 ) -> Result<Answer, Problem> {
-    let (before, limit) = (params.query("before"), params.count("limit")?);
+    let (before, limit) = (params.before()?, params.count("limit")?);
     let (session, page) = match (&before, limit) {
         (None, None) => api.sessions.get(params.id)?,
         _ => api.sessions.page(params.id, before.as_deref(), limit.unwrap_or(ALL))?,

@@ -87,6 +87,8 @@ fn each_wrong_request_has_its_code_and_names_what_to_do() {
         ("DELETE", "/api/sessions/x", json!({}), 404, "session-not-found", "sessions"),
         ("POST", "/api/sessions/x/abort", json!({}), 404, "session-not-found", "sessions"),
         ("GET", "/api/sessions?limit=0", json!({}), 400, "bad-field", "limit"),
+        ("GET", "/api/sessions?before=zzz", json!({}), 400, "bad-field", "\"zzz\""),
+        ("GET", "/api/sessions/x?before=zzz", json!({}), 400, "bad-field", "\"zzz\""),
         ("GET", "/api/sessions?limit=&limit=4", json!({}), 400, "bad-field", "once"),
         ("GET", "/api/nothing", json!({}), 404, "not-found", "openapi"),
         ("DELETE", "/api/status", json!({}), 405, "method-not-allowed", "GET"),
