@@ -166,9 +166,22 @@ impl Engine {
     }
 
     /// Paths of the project that match a few typed characters, as far as they are found at once.
+    ///
+    /// # Errors
+    /// A project directory that is gone, or that cannot be read.
     pub fn files(&self, query: &str, limit: usize) -> Result<Vec<String>, Problem> {
         let found = tool::find::paths(&self.root, query, limit, Instant::now() + FIND_TIME);
-        found.map_err(|why| Problem::new(Code::Internal, why))
+        found.map_err(|why| {
+            if self.root.exists() {
+                return Problem::new(Code::Internal, why);
+            }
+            let root = self.root.display();
+            let detail = format!(
+                "the project directory {root} is not there any more: put it back, or start the \
+                 server in another one"
+            );
+            Problem::new(Code::NotFound, detail)
+        })
     }
 
     /// The agents there are.

@@ -106,6 +106,16 @@ fn each_wrong_request_has_its_code_and_names_what_to_do() {
 }
 
 #[test]
+fn a_project_that_is_gone_is_told() {
+    let server = World::new().serve();
+    std::fs::remove_dir_all(server.world.project.path()).unwrap();
+    let reply = server.ask("GET", "/api/files?query=a", None);
+    assert_eq!((reply.status, reply.code().as_str()), (404, "not-found"), "{reply:?}");
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("is not there any more: put it back"), "{detail}");
+}
+
+#[test]
 fn a_body_that_is_no_json_is_told_with_its_place() {
     let server = World::new().serve();
     let mut client = Client::connect(server.address);
