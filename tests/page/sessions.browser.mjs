@@ -77,7 +77,7 @@ test('a session is renamed, found, deleted and had back', async t => {
 });
 
 test('drafts and earlier prompts are kept, and files are completed', async t => {
-	const home = await house(t);
+	const home = await house(t, { files: { 'notes one.txt': 'x\n' } });
 	const page = await home.open();
 	await page.ready();
 	await page.ask('first words');
@@ -99,6 +99,13 @@ test('drafts and earlier prompts are kept, and files are completed', async t => 
 	await page.locator('.file', { hasText: 'src/cache.py' }).waitFor();
 	await page.page.keyboard.press('Tab');
 	assert.equal(await page.box.inputValue(), 'look at @src/cache.py ');
+	for (const typed of ['look at @note', 'look at @"notes o']) {
+		await page.box.fill('');
+		await page.box.pressSequentially(typed);
+		await page.locator('.file', { hasText: 'notes one.txt' }).waitFor();
+		await page.page.keyboard.press('Tab');
+		assert.equal(await page.box.inputValue(), 'look at @"notes one.txt" ');
+	}
 	home.assertQuiet();
 });
 

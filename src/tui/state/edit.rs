@@ -143,9 +143,16 @@ impl Editor {
         true
     }
 
-    /// The word that ends at the cursor and begins with `@`: where it begins, and the rest of it.
+    /// The word that ends at the cursor and begins with `@`: where it begins, and the rest of it. A
+    /// name with a space in it stands in quotes, which are open until it is whole.
     pub(crate) fn mention(&self) -> Option<(usize, &str)> {
         let before = &self.text[..self.cursor];
+        if let Some((start, rest)) = before.rfind("@\"").map(|at| (at, &before[at + 2..]))
+            && (start == 0 || before[..start].ends_with(char::is_whitespace))
+            && !rest.contains(['"', '\n'])
+        {
+            return Some((start, rest));
+        }
         let start = before
             .rfind(char::is_whitespace)
             .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
@@ -317,5 +324,10 @@ mod tests {
         assert_eq!(Editor::of("me@here").mention(), None);
         assert_eq!(Editor::of("@").mention(), Some((0, "")));
         assert_eq!(Editor::of("@a b").mention(), None);
+        assert_eq!(Editor::of("see @\"a b").mention(), Some((4, "a b")));
+        assert_eq!(Editor::of("@\"a b\"").mention(), None);
+        assert_eq!(Editor::of("@\"a b\" @c").mention(), Some((7, "c")));
+        assert_eq!(Editor::of("@\"a\nb").mention(), None);
+        assert_eq!(Editor::of("me@\"a b").mention(), None);
     }
 }

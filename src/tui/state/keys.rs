@@ -180,8 +180,12 @@ impl State {
                 let path = completion.paths[completion.selected].clone();
                 let is_folder = path.ends_with('/');
                 if let Some((start, _)) = self.draft.mention() {
-                    let end = if is_folder { "" } else { " " };
-                    self.draft.replace_back_to(start, &format!("@{path}{end}"));
+                    let quote = if path.contains(char::is_whitespace) { "\"" } else { "" };
+                    let mut name = format!("@{quote}{path}");
+                    if !is_folder {
+                        name.extend([quote, " "]);
+                    }
+                    self.draft.replace_back_to(start, &name);
                 }
                 self.completion = None;
                 return Some(self.complete());

@@ -388,3 +388,21 @@ fn a_mention_is_completed() {
     assert_eq!(desk.state.draft.text(), "see @src/cache.py ");
     assert!(desk.state.completion.is_none());
 }
+
+#[test]
+fn a_name_with_a_space_is_mentioned_in_quotes() {
+    let mut desk = Desk::new();
+    desk.write("see @fi");
+    let offered = |query: &str, path: &str| Answer::Files {
+        query: query.to_owned(),
+        paths: vec![path.to_owned()],
+    };
+    desk.state.answered(offered("fi", "my files/"), desk.now);
+    let effects = desk.press(Code::Tab);
+    assert_eq!(desk.state.draft.text(), "see @\"my files/");
+    assert!(effects.contains(&Effect::Ask(Query::Files { query: "my files/".into() })));
+    desk.state.answered(offered("my files/", "my files/one.txt"), desk.now);
+    desk.press(Code::Tab);
+    assert_eq!(desk.state.draft.text(), "see @\"my files/one.txt\" ");
+    assert!(desk.state.completion.is_none());
+}

@@ -139,10 +139,11 @@ export class Composer {
 		this.#put(next < 0 ? '' : prompts.at(-1 - next));
 	}
 
+	// A name with a space in it stands in quotes.
 	#mention() {
 		const before = this.text.slice(0, this.field.selectionStart);
-		const found = /(?:^|[\s("'`])@([^\s@]{0,200})$/.exec(before);
-		return found && { from: before.length - found[1].length - 1, query: found[1] };
+		const found = /(?:^|[\s("'`])(@(?:"([^"\n]{0,200})|([^\s"@]{0,200})))$/.exec(before);
+		return found && { from: before.length - found[1].length, query: found[2] ?? found[3] };
 	}
 
 	async #complete() {
@@ -200,7 +201,8 @@ export class Composer {
 		if (!mention) return this.#close();
 		const path = this.#files[at];
 		this.field.focus();
-		this.field.setRangeText(`@${path} `, mention.from, this.field.selectionStart, 'end');
+		const name = /\s/.test(path) ? `"${path}"` : path;
+		this.field.setRangeText(`@${name} `, mention.from, this.field.selectionStart, 'end');
 		this.#close();
 		return this.#typed();
 	}
