@@ -7,6 +7,10 @@ use serde_json::Value;
 use super::decode::{At, Section, Wrong};
 use super::error::Report;
 use super::{Agent, permission, tools};
+use crate::text::distance;
+
+/// The agents that are always there.
+pub(super) const BUILT_IN: [&str; 2] = ["build", "plan"];
 
 pub(super) const KEYS: &[&str] =
     &["description", "mode", "model", "prompt", "tools", "disable", "temperature", "permission"];
@@ -18,10 +22,16 @@ const UNUSED: &[&str] =
 pub(super) fn decode(section: &Section<'_>, report: &mut Report) -> BTreeMap<String, Agent> {
     let mut agents = BTreeMap::new();
     for (name, at) in section.members() {
+        // What restricts it would restrict nobody.
+        let near = |known: &&str| distance(&name.to_lowercase(), known) <= 1;
+        if let Some(meant) = BUILT_IN.into_iter().find(near).filter(|meant| *meant != name) {
+            let what = "is an agent of its own; did you mean";
+            report.warn_at(&at, format_args!("{what} \"{meant}\", which is always there?"));
+        }
         if let Some(section) = at.section(report) {
             let agent = agent(&section, report);
             if let (true, Some(at)) = (agent.disable, section.get("disable"))
-                && matches!(name, "build" | "plan")
+                && BUILT_IN.contains(&name)
             {
                 report.warn_at(&at, "is left out: the agents build and plan are always there");
             }

@@ -227,6 +227,7 @@ pub fn check(path: &Path, env: &Env, providers: &[&str]) -> Result<Vec<String>, 
         for issue in names.errors {
             report.warn(issue.place, format_args!("{}, unless another file has it", issue.message));
         }
+        report.warnings.append(&mut names.warnings);
     }
     if report.errors.is_empty() {
         Ok(report.warnings)

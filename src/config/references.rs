@@ -3,17 +3,16 @@
 //! Agents and providers may stand in another file than their names, so these are looked at when all
 //! files are laid over each other.
 
+use super::agents::BUILT_IN;
 use super::decode::At;
 use super::error::Report;
 use super::files::Places;
 use super::layers::leaves_project;
 use super::tree::{Node, Tree};
+use crate::text::nearest;
 
-/// The agents that are always there.
-const AGENTS: [&str; 2] = ["build", "plan"];
-
-/// Checks the default agent and the providers of models; these are `built_in` or in the
-/// configuration. Where none are given, models are not checked.
+/// Checks the default agent and the providers that are named; these are `built_in` or in the
+/// configuration. Where none are given, they are not checked.
 pub(super) fn check(root: &Node, built_in: &[&str], report: &mut Report) {
     let quiet = &mut Report::default();
     let Some(top) = At::root(root).section(quiet) else { return };
@@ -22,10 +21,10 @@ pub(super) fn check(root: &Node, built_in: &[&str], report: &mut Report) {
     let agents = agents.into_iter().filter_map(|(name, at)| {
         let section = at.clone().section(quiet);
         let is_off = section.as_ref().and_then(|agent| agent.get("disable")?.boolean(quiet));
-        let is_there = is_off != Some(true) || AGENTS.contains(&name);
+        let is_there = is_off != Some(true) || BUILT_IN.contains(&name);
         is_there.then(|| (name, section.and_then(|agent| agent.get("model"))))
     });
-    let (mut names, mut models) = (AGENTS.to_vec(), vec![top.get("model")]);
+    let (mut names, mut models) = (BUILT_IN.to_vec(), vec![top.get("model")]);
     for (name, model) in agents {
         names.push(name);
         models.push(model);
@@ -43,6 +42,16 @@ pub(super) fn check(root: &Node, built_in: &[&str], report: &mut Report) {
     let mut providers = built_in.to_vec();
     let own = top.get("provider").and_then(|at| at.section(&mut Report::default()));
     providers.extend(own.iter().flat_map(|section| section.members().map(|(id, _)| id)));
+    if let Some(at) = top.get("disabled_providers") {
+        at.list("", quiet, |item, _| {
+            let id = text(item).filter(|id| !providers.contains(id))?;
+            let near = nearest(id, providers.iter().copied());
+            let near = near.map(|near| format!("; did you mean \"{near}\"?"));
+            let near = near.unwrap_or_default();
+            report.warn_at(item, format_args!("has no effect: no provider has this id{near}"));
+            Some(())
+        });
+    }
     for at in models.into_iter().flatten() {
         // Another form of it has been told.
         let provider = text(&at).and_then(|name| name.split_once('/'));

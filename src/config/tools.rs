@@ -58,7 +58,7 @@ fn check<I: Iterator<Item = &'static str>>(
             continue;
         }
         if ELSEWHERE.iter().any(|name| is(key, name)) {
-            report.warn_at(&at, "has no effect: there is no such tool in this program");
+            report.warn_at(&at, "has no effect: this program has nothing of this name");
             continue;
         }
         // `edit` is `edit_file` where groups do not count.

@@ -81,7 +81,7 @@ fn a_wrong_value_is_told_with_its_line() {
 #[test]
 fn a_tool_s_name_that_is_nobody_s_is_told() {
     let groups = "there are bash, edit_file, glob, grep, list_dir, read_file, write_file, edit, list, read, write";
-    let elsewhere = "has no effect: there is no such tool in this program";
+    let elsewhere = "has no effect: this program has nothing of this name";
     let nobody = |rest: &str| format!("has no effect: no tool has this name; {rest}");
     let meant = |name: &str| nobody(&format!("did you mean \"{name}\"?"));
     for (key, expected) in [
@@ -133,6 +133,23 @@ fn a_tool_s_name_that_is_nobody_s_is_told() {
     {
         let text = format!("{{ \"permission\": {{ {key:?}: \"deny\" }} }}");
         assert_eq!(Place::with(&text).warnings(), [""; 0], "{key}");
+    }
+}
+
+#[test]
+fn an_agent_that_is_nearly_a_built_in_one_is_told() {
+    let warnings = |name: &str| {
+        let agent = "{ \"permission\": \"deny\" }";
+        Place::with(&format!("{{ \"agent\": {{\n\"{name}\": {agent} }} }}")).warnings()
+    };
+    for (name, meant) in [("Build", "build"), ("bulid", "build"), ("PLAN", "plan")] {
+        let told = format!(
+            "opencode.json:2: agent.{name}: is an agent of its own; did you mean \"{meant}\", which is always there?"
+        );
+        assert_eq!(warnings(name), [told]);
+    }
+    for name in ["build", "plan", "builder", "planner", "docs"] {
+        assert_eq!(warnings(name), [""; 0], "{name}");
     }
 }
 

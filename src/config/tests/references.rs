@@ -51,6 +51,19 @@ fn a_model_of_no_provider_stops_the_start() {
 }
 
 #[test]
+fn a_provider_of_nobody_that_is_switched_off_is_told() {
+    let list = "[\"known\",\n\"knwon\",\n\"mine\", \"other\"]";
+    let text = format!("{{ \"provider\": {{ \"mine\": {{}} }}, \"disabled_providers\": {list} }}");
+    let told = |line, item, rest: &str| {
+        format!(
+            "opencode.json:{line}: disabled_providers[{item}]: has no effect: no provider has this id{rest}"
+        )
+    };
+    let expected = [told(2, 1, "; did you mean \"known\"?"), told(3, 3, "")];
+    assert_eq!(with(&text).warnings(), expected);
+}
+
+#[test]
 fn what_a_name_leads_to_may_stand_in_another_file() {
     let names = r#"{ "model": "mine/x", "default_agent": "r" }"#;
     let has = r#"{ "provider": { "mine": {} }, "agent": { "r": {} } }"#;
