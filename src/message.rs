@@ -139,7 +139,7 @@ pub enum FinishReason {
 
 /// What cut an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", from = "String")]
 pub enum Limit {
     /// What the model may write at once.
     Output,
@@ -147,6 +147,17 @@ pub enum Limit {
     Answer,
     /// The answers that a turn may have, and the model wanted more.
     Steps,
+}
+
+/// A limit that another version told of is the one that is always there.
+impl<T: AsRef<str>> From<T> for Limit {
+    fn from(name: T) -> Self {
+        match name.as_ref() {
+            "answer" => Self::Answer,
+            "steps" => Self::Steps,
+            _ => Self::Output,
+        }
+    }
 }
 
 impl Limit {

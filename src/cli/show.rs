@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::look::Look;
@@ -65,7 +64,7 @@ fn parts(text: &mut String, message: &Value, look: Look) {
 
 /// What cut an answer, in words.
 pub(super) fn cut(message: &Value) -> &'static str {
-    Limit::words(Limit::deserialize(&message["limit"]).ok())
+    Limit::words(message["limit"].as_str().map(Limit::from))
 }
 
 /// A tool: its name and what it was about, and the first lines of what came of it.

@@ -182,6 +182,18 @@ fn failed() {
 }
 
 #[test]
+fn out_of_steps() {
+    snapshot("out-of-steps", |screen| {
+        screen.ask("write field notes");
+        screen.text("I look around first.");
+        screen.tell(json!({
+            "type": "done", "messageId": "m", "finishReason": "length", "limit": "steps",
+            "usage": {},
+        }));
+    });
+}
+
+#[test]
 fn server_gone() {
     snapshot("server-gone", |screen| {
         screen.ask("write long field notes");
