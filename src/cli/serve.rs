@@ -1,9 +1,9 @@
 //! `opencode serve` and `opencode web`: binds, says so, serves until a signal.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -28,6 +28,8 @@ use crate::tool;
 const CONNECTION_BYTES: u64 = 64 * 1024;
 /// What is left after the turns have ended: answers being written.
 const LAST_WRITES: Duration = Duration::from_secs(2);
+/// How long a server that does not answer may hold the project yet.
+const HANDOVER: Duration = Duration::from_secs(2);
 
 /// The API alone.
 pub(super) fn serve(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
@@ -200,12 +202,38 @@ fn bind(config: &Config) -> Result<Server, Failure> {
     })
 }
 
-/// Holds the project for this server.
+/// Holds the project for this server. One that was killed may hold it for a moment yet, by a
+/// command that it was just starting, and one that starts has no address: both are waited for.
 fn claim(folder: &std::path::Path, directory: &std::path::Path) -> Result<ServerLock, Failure> {
-    ServerLock::claim(folder).map_err(|error| {
-        let next =
-            if matches!(error, StoreError::Served(_)) { ": use it, or stop it first" } else { "" };
-        Failure::new(Exit::Failed, format!("{error} ({}){next}", directory.display()))
+    let end = Instant::now() + HANDOVER;
+    let mut is_told = false;
+    loop {
+        let error = match ServerLock::claim(folder) {
+            Ok(lock) => return Ok(lock),
+            Err(error) => error,
+        };
+        let next = match &error {
+            StoreError::Served(address) if !answers(address) && Instant::now() < end => {
+                if !is_told {
+                    log::info!("the project is held by a server that does not answer: waiting");
+                    is_told = true;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+            StoreError::Served(_) => ": use it, or stop it first",
+            _ => "",
+        };
+        let text = format!("{error} ({}){next}", directory.display());
+        return Err(Failure::new(Exit::Failed, text));
+    }
+}
+
+/// Whether somebody listens at a URL.
+fn answers(url: &str) -> bool {
+    let place = url.trim_start_matches("http://");
+    place.to_socket_addrs().is_ok_and(|mut found| {
+        found.any(|at| TcpStream::connect_timeout(&at, Duration::from_secs(1)).is_ok())
     })
 }
 

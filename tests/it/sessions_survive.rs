@@ -240,3 +240,19 @@ fn memory_follows_the_sessions_in_use() {
     let listed: Vec<Value> = serde_json::from_value(server.get("/api/sessions")).unwrap();
     assert_eq!(listed.len(), 310);
 }
+
+#[test]
+fn a_lock_that_outlives_its_server_is_waited_for() {
+    let world = World::new().serve().stop(Signal::KILL);
+    let held = std::fs::File::open(store(&world).join("server")).unwrap();
+    held.lock().unwrap();
+    let mut next = world.command(&["serve", "--port", "0"]).spawn().unwrap();
+    let mut log = BufReader::new(next.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("does not answer: waiting")));
+    held.unlock().unwrap();
+    let mut first = String::new();
+    BufReader::new(next.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("opencode server listening on "), "{first}");
+    next.kill().unwrap();
+    next.wait().unwrap();
+}
