@@ -142,19 +142,26 @@ impl<'a> At<'a> {
         report: &mut Report,
         mut read: impl FnMut(&At<'a>, &mut Report) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let Tree::List(items) = &self.node.value else {
+        if !matches!(self.node.value, Tree::List(_)) {
             self.expected(expected, report);
             return None;
-        };
+        }
         // The list is one setting, its items are none.
         let settings = report.settings.len();
-        let mut values = Vec::with_capacity(items.len());
-        for (index, item) in items.iter().enumerate() {
-            values.extend(read(&self.child(format!("[{index}]"), item), report));
+        let mut values = Vec::new();
+        for item in self.items() {
+            values.extend(read(&item, report));
         }
         report.settings.truncate(settings);
         self.record(report);
         Some(values)
+    }
+
+    /// The items of a list; of anything else there are none.
+    pub(super) fn items(&self) -> Vec<At<'a>> {
+        let Tree::List(items) = &self.node.value else { return Vec::new() };
+        let item = |(index, item)| self.child(format!("[{index}]"), item);
+        items.iter().enumerate().map(item).collect()
     }
 
     /// Any JSON; its leaves become settings.

@@ -4,7 +4,7 @@
 //! files are laid over each other.
 
 use super::agents::BUILT_IN;
-use super::decode::At;
+use super::decode::{At, Section};
 use super::error::Report;
 use super::files::Places;
 use super::layers::leaves_project;
@@ -16,24 +16,21 @@ use crate::text::nearest;
 pub(super) fn check(root: &Node, built_in: &[&str], report: &mut Report) {
     let quiet = &mut Report::default();
     let Some(top) = At::root(root).section(quiet) else { return };
-    let agents = top.get("agent").and_then(|at| at.section(quiet));
-    let agents: Vec<_> = agents.iter().flat_map(super::decode::Section::members).collect();
-    let agents = agents.into_iter().filter_map(|(name, at)| {
-        let section = at.clone().section(quiet);
-        let is_off = section.as_ref().and_then(|agent| agent.get("disable")?.boolean(quiet));
-        let is_there = is_off != Some(true) || BUILT_IN.contains(&name);
-        is_there.then(|| (name, section.and_then(|agent| agent.get("model"))))
-    });
     let (mut names, mut models) = (BUILT_IN.to_vec(), vec![top.get("model")]);
-    for (name, model) in agents {
-        names.push(name);
-        models.push(model);
+    let agents = top.get("agent").and_then(|at| at.section(quiet));
+    for (name, at) in agents.iter().flat_map(Section::members) {
+        let Some(agent) = at.section(quiet) else { continue };
+        let is_off = agent.get("disable").and_then(|at| at.boolean(quiet)) == Some(true);
+        if !is_off && !BUILT_IN.contains(&name) {
+            names.push(name);
+        }
+        if !is_off || BUILT_IN.contains(&name) {
+            models.push(agent.get("model"));
+        }
     }
     if let Some(at) = top.get("default_agent")
         && text(&at).is_some_and(|name| !names.contains(&name))
     {
-        names.sort_unstable();
-        names.dedup();
         at.expected(&format!("an agent, one of {}", names.join(", ")), report);
     }
     if built_in.is_empty() {
@@ -42,15 +39,11 @@ pub(super) fn check(root: &Node, built_in: &[&str], report: &mut Report) {
     let mut providers = built_in.to_vec();
     let own = top.get("provider").and_then(|at| at.section(&mut Report::default()));
     providers.extend(own.iter().flat_map(|section| section.members().map(|(id, _)| id)));
-    if let Some(at) = top.get("disabled_providers") {
-        at.list("", quiet, |item, _| {
-            let id = text(item).filter(|id| !providers.contains(id))?;
-            let near = nearest(id, providers.iter().copied());
-            let near = near.map(|near| format!("; did you mean \"{near}\"?"));
-            let near = near.unwrap_or_default();
-            report.warn_at(item, format_args!("has no effect: no provider has this id{near}"));
-            Some(())
-        });
+    for item in top.get("disabled_providers").iter().flat_map(At::items) {
+        let Some(id) = text(&item).filter(|id| !providers.contains(id)) else { continue };
+        let near = nearest(id, providers.iter().copied());
+        let near = near.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+        report.warn_at(&item, format_args!("has no effect: no provider has this id{near}"));
     }
     for at in models.into_iter().flatten() {
         // Another form of it has been told.
@@ -68,22 +61,18 @@ pub(super) fn check(root: &Node, built_in: &[&str], report: &mut Report) {
 /// Warns of files that one layer's `instructions` name and that are not there. Of a glob there may
 /// be none.
 pub(super) fn check_instructions(root: &Node, places: &Places, report: &mut Report) {
-    let quiet = &mut Report::default();
-    let Some(at) = At::root(root).section(quiet).and_then(|top| top.get("instructions")) else {
-        return;
-    };
-    at.list("", quiet, |item, _| {
-        let path = text(item)?;
-        let is_foreign = item.node.origin.is_foreign();
-        let is_left_out = path.contains("://") || is_foreign && leaves_project(path);
+    let top = At::root(root).section(&mut Report::default());
+    for item in top.and_then(|top| top.get("instructions")).iter().flat_map(At::items) {
+        let Some(path) = text(&item) else { continue };
+        let is_left_out =
+            path.contains("://") || item.node.origin.is_foreign() && leaves_project(path);
         if !is_left_out
             && !path.contains(['*', '?', '[', '{'])
             && !places.directory.join(places.expand(path)).exists()
         {
-            report.warn_at(item, "there is no such file, and the model is told without it");
+            report.warn_at(&item, "there is no such file, and the model is told without it");
         }
-        Some(())
-    });
+    }
 }
 
 /// A text that is not empty.
