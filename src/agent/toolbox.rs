@@ -163,7 +163,7 @@ pub(super) fn specs(
     let spec = |tool: &dyn Tool| ToolSpec {
         name: tool.name().into(),
         description: tool.description().into(),
-        schema: tool.schema().into(),
+        schema: tool::schema(tool).into(),
     };
     let all: Vec<_> = tools.iter().map(|tool| spec(tool.as_ref())).collect();
     let of = |agent: &Agent| all.iter().filter(|spec| agent.may_use(&spec.name)).cloned().collect();

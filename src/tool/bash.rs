@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::field::{Field, Kind};
 use super::output::Output;
 use super::process::{self, Running};
 use super::shell::shell;
@@ -64,17 +65,16 @@ impl Tool for Bash {
          tools to read, search and edit files."
     }
 
-    fn schema(&self) -> Value {
-        json!({
-            "type": "object",
-            "properties": {
-                "command": {"type": "string", "description": "The command line"},
-                "timeout_seconds": {"type": "integer", "minimum": 1, "maximum": MAX_TIME.as_secs(), "description": format!("Stop it after this time; {} without it", self.default_time.as_secs())},
-                "description": {"type": "string", "description": "What the command is for, in a few words"}
-            },
-            "required": ["command"],
-            "additionalProperties": false
-        })
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::required("command", Kind::Text, "The command line"),
+            Field::optional(
+                "timeout_seconds",
+                Kind::CountTo(MAX_TIME.as_secs()),
+                format!("Stop it after this time; {} without it", self.default_time.as_secs()),
+            ),
+            Field::optional("description", Kind::Text, "What the command is for, in a few words"),
+        ]
     }
 
     fn effect(&self) -> Effect {

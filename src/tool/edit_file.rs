@@ -1,9 +1,10 @@
 //! `edit_file`: one exact replacement, or a sentence that helps to make the next try exact.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation as _;
 
+use super::field::{Field, Kind};
 use super::root::Root;
 use super::{Context, Effect, RESULT_BYTES, Tool, arguments, difference, file};
 use crate::text::keep_both_ends;
@@ -38,18 +39,13 @@ impl Tool for EditFile {
          it to make it unique, or set replace_all."
     }
 
-    fn schema(&self) -> Value {
-        json!({
-            "type": "object",
-            "properties": {
-                "path": {"type": "string", "description": "Path of the file, relative to the project"},
-                "old_string": {"type": "string", "description": "The exact text to replace"},
-                "new_string": {"type": "string", "description": "The text to put in its place"},
-                "replace_all": {"type": "boolean", "description": "Replace every occurrence"}
-            },
-            "required": ["path", "old_string", "new_string"],
-            "additionalProperties": false
-        })
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::required("path", Kind::Text, "Path of the file, relative to the project"),
+            Field::required("old_string", Kind::Text, "The exact text to replace"),
+            Field::required("new_string", Kind::Text, "The text to put in its place"),
+            Field::optional("replace_all", Kind::Flag, "Replace every occurrence"),
+        ]
     }
 
     fn effect(&self) -> Effect {
@@ -185,6 +181,8 @@ fn likeness(one: &str, other: &str) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::tool::project::Project;
 

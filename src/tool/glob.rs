@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::field::{Field, Kind};
 use super::list_dir::one_line;
 use super::root::Root;
 use super::walk::{Bounds, walk};
@@ -35,16 +36,15 @@ impl Tool for Glob {
          are sorted by path."
     }
 
-    fn schema(&self) -> Value {
-        json!({
-            "type": "object",
-            "properties": {
-                "pattern": {"type": "string", "description": "The glob, relative to path"},
-                "path": {"type": "string", "description": "Directory to search in, relative to the project; without it, the project itself"}
-            },
-            "required": ["pattern"],
-            "additionalProperties": false
-        })
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::required("pattern", Kind::Text, "The glob, relative to path"),
+            Field::optional(
+                "path",
+                Kind::Text,
+                "Directory to search in, relative to the project; without it, the project itself",
+            ),
+        ]
     }
 
     fn effect(&self) -> Effect {
@@ -109,6 +109,8 @@ pub(super) fn path_glob(pattern: &str) -> Result<GlobMatcher, String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::tool::list_dir::LOOKED_AT;
     use crate::tool::project::Project;

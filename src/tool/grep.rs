@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 use globset::GlobMatcher;
 use rustix::fs::FileType;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::field::{Field, Kind};
 use super::glob::path_glob;
 use super::lines::{Ended, Pattern};
 use super::list_dir::one_line;
@@ -46,19 +47,26 @@ impl Tool for Grep {
          are left out. Set literal to search for the text as it is."
     }
 
-    fn schema(&self) -> Value {
-        json!({
-            "type": "object",
-            "properties": {
-                "pattern": {"type": "string", "description": "The regular expression"},
-                "path": {"type": "string", "description": "Directory or file to search, relative to the project; without it, the whole project"},
-                "include": {"type": "string", "description": "Only files whose path matches this glob, for example `*.rs`"},
-                "ignore_case": {"type": "boolean", "description": "Take upper and lower case as the same"},
-                "literal": {"type": "boolean", "description": "The pattern is plain text, not a regular expression"}
-            },
-            "required": ["pattern"],
-            "additionalProperties": false
-        })
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::required("pattern", Kind::Text, "The regular expression"),
+            Field::optional(
+                "path",
+                Kind::Text,
+                "Directory or file to search, relative to the project; without it, the whole project",
+            ),
+            Field::optional(
+                "include",
+                Kind::Text,
+                "Only files whose path matches this glob, for example `*.rs`",
+            ),
+            Field::optional("ignore_case", Kind::Flag, "Take upper and lower case as the same"),
+            Field::optional(
+                "literal",
+                Kind::Flag,
+                "The pattern is plain text, not a regular expression",
+            ),
+        ]
     }
 
     fn effect(&self) -> Effect {
@@ -187,6 +195,8 @@ impl Read for Interruptible<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::tool::project::Project;
 

@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, Dir, FileType};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::field::{Field, Kind};
 use super::place::Place;
 use super::root::Root;
 use super::{Context, Effect, RESULT_BYTES, Tool, arguments};
@@ -49,15 +50,12 @@ impl Tool for ListDir {
          (all but `.git`). Directories end in `/`, symbolic links show where they point."
     }
 
-    fn schema(&self) -> Value {
-        json!({
-            "type": "object",
-            "properties": {
-                "path": {"type": "string", "description": "Path of the directory, relative to the project; without it, the project itself"}
-            },
-            "required": [],
-            "additionalProperties": false
-        })
+    fn fields(&self) -> Vec<Field> {
+        vec![Field::optional(
+            "path",
+            Kind::Text,
+            "Path of the directory, relative to the project; without it, the project itself",
+        )]
     }
 
     fn effect(&self) -> Effect {
@@ -155,6 +153,8 @@ pub(super) fn one_line(name: &OsStr) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::tool::project::Project;
     use std::os::unix::fs::symlink;

@@ -7,6 +7,7 @@
 mod bash;
 mod difference;
 mod edit_file;
+mod field;
 mod file;
 pub mod find;
 mod glob;
@@ -36,6 +37,7 @@ use serde_json::Value;
 
 pub use bash::Bash;
 pub use edit_file::EditFile;
+pub use field::Field;
 pub use glob::Glob;
 pub use grep::Grep;
 pub use list_dir::ListDir;
@@ -82,8 +84,8 @@ pub trait Tool: Send + Sync {
     fn name(&self) -> &'static str;
     /// What the model is told about it.
     fn description(&self) -> &'static str;
-    /// JSON Schema of its arguments.
-    fn schema(&self) -> Value;
+    /// What it takes.
+    fn fields(&self) -> Vec<Field>;
     /// What it can do.
     fn effect(&self) -> Effect;
     /// Runs it: `Ok` and `Err` are both texts for the model.
@@ -108,39 +110,21 @@ pub fn all(default_command_time: Duration) -> Vec<Box<dyn Tool>> {
     ]
 }
 
+/// The JSON Schema of a tool's arguments.
+#[must_use]
+pub fn schema(tool: &dyn Tool) -> Value {
+    field::schema(&tool.fields())
+}
+
 /// Reads a tool's arguments; the error names the field that is wrong.
 fn arguments<T: DeserializeOwned>(tool: &dyn Tool, args: &Value) -> Result<T, String> {
     // Some models send null where there is nothing to say.
     let none = Value::Object(serde_json::Map::new());
     let args = if args.is_null() { &none } else { args };
     T::deserialize(args).map_err(|error| {
-        wrong_field(&tool.schema(), args)
+        field::wrong_field(&tool.fields(), args)
             .unwrap_or_else(|| format!("wrong arguments for {}: {error}", tool.name()))
     })
-}
-
-/// The first field whose type is not the schema's, which serde's own message does not name.
-fn wrong_field(schema: &Value, args: &Value) -> Option<String> {
-    let least = |property: &Value| property["minimum"].as_u64().unwrap_or(0);
-    let fits = |value: &Value, property: &Value| match property["type"].as_str() {
-        Some("string") => value.is_string(),
-        Some("integer") => value.as_u64().is_some_and(|number| number >= least(property)),
-        Some("boolean") => value.is_boolean(),
-        _ => true,
-    };
-    let required = |name: &str| {
-        schema["required"].as_array().is_some_and(|names| names.iter().any(|one| one == name))
-    };
-    let (name, property) = schema["properties"].as_object()?.iter().find(|(name, property)| {
-        let Some(value) = args.get(name.as_str()) else { return false };
-        let absent = value.is_null() && !required(name);
-        !absent && !fits(value, property)
-    })?;
-    let wanted = match property["type"].as_str()? {
-        "integer" => format!("a whole number, {} or more", least(property)),
-        kind => format!("a {kind}"),
-    };
-    Some(format!("wrong arguments: field `{name}` must be {wanted}"))
 }
 
 #[cfg(test)]
@@ -153,7 +137,7 @@ mod tests {
         let expected = ["read_file", "list_dir", "glob", "grep", "edit_file", "write_file", "bash"];
         assert_eq!(names, expected);
         for tool in all(Duration::from_secs(1)) {
-            let schema = tool.schema();
+            let schema = schema(&*tool);
             assert_eq!(schema["type"], "object");
             assert_eq!(schema["additionalProperties"], false, "{}", tool.name());
             for name in schema["required"].as_array().unwrap() {

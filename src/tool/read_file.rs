@@ -8,8 +8,9 @@ use std::io::Read;
 
 use rustix::io::Errno;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::field::{Field, Kind};
 use super::place::Place;
 use super::root::Root;
 use super::{Context, Effect, RESULT_BYTES, Tool, arguments, difference, file, list_dir};
@@ -56,17 +57,12 @@ impl Tool for ReadFile {
          files are cut at a line; a last line in brackets then says how to go on with `offset`."
     }
 
-    fn schema(&self) -> Value {
-        json!({
-            "type": "object",
-            "properties": {
-                "path": {"type": "string", "description": "Path of the file, relative to the project"},
-                "offset": {"type": "integer", "minimum": 1, "description": "First line to show, from 1"},
-                "limit": {"type": "integer", "minimum": 1, "description": "How many lines to show at most"}
-            },
-            "required": ["path"],
-            "additionalProperties": false
-        })
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::required("path", Kind::Text, "Path of the file, relative to the project"),
+            Field::optional("offset", Kind::Count, "First line to show, from 1"),
+            Field::optional("limit", Kind::Count, "How many lines to show at most"),
+        ]
     }
 
     fn effect(&self) -> Effect {
@@ -228,6 +224,8 @@ fn likeness(wanted: &str, found: &str) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::tool::project::Project;
 

@@ -1,9 +1,10 @@
 //! `write_file`: a file's whole content, in one step.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::edit_file::{FILE_BYTES, changed};
+use super::field::{Field, Kind};
 use super::root::Root;
 use super::{Context, Effect, Tool, arguments, file};
 
@@ -26,16 +27,11 @@ impl Tool for WriteFile {
          content; makes missing directories, and returns the diff to what was there. To change a part of a file use edit_file."
     }
 
-    fn schema(&self) -> Value {
-        json!({
-            "type": "object",
-            "properties": {
-                "path": {"type": "string", "description": "Path of the file, relative to the project"},
-                "content": {"type": "string", "description": "The whole content of the file"}
-            },
-            "required": ["path", "content"],
-            "additionalProperties": false
-        })
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::required("path", Kind::Text, "Path of the file, relative to the project"),
+            Field::required("content", Kind::Text, "The whole content of the file"),
+        ]
     }
 
     fn effect(&self) -> Effect {
@@ -69,6 +65,8 @@ impl Tool for WriteFile {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::tool::RESULT_BYTES;
     use crate::tool::project::Project;

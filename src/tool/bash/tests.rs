@@ -1,5 +1,7 @@
 //! Commands as they run: their output, their end, and what they leave behind.
 
+use serde_json::json;
+
 use super::*;
 use crate::cancel::Cancel;
 use crate::tool::project::Project;
