@@ -94,6 +94,7 @@ impl Turn<'_, '_> {
     ) -> Result<Option<Limit>, Problem> {
         let specs = tools.specs();
         let steps = self.manner.steps.max(1);
+        let mut was_cut = false;
         for number in 0..steps {
             self.check()?;
             let is_last = number + 1 == steps;
@@ -109,9 +110,15 @@ impl Turn<'_, '_> {
             if is_last {
                 break;
             }
+            // Told of it once, it would have asked for less.
+            let is_cut = step.cut.is_some() && step.calls.iter().any(|call| call.args.is_err());
+            if is_cut && was_cut {
+                return Ok(step.cut);
+            }
+            was_cut = is_cut;
             for call in step.calls {
                 self.check()?;
-                self.call(tools, call, number)?;
+                self.call(tools, call, number, is_cut)?;
             }
         }
         // A model that calls tools although it may not wanted more.
@@ -214,9 +221,15 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Runs one call and tells what it came to.
+    /// Runs one call and tells what it came to. Its answer may be cut within the arguments.
     #[inline(never)]
-    fn call(&mut self, tools: &mut dyn Tools, call: Call, step: u32) -> Result<(), Problem> {
+    fn call(
+        &mut self,
+        tools: &mut dyn Tools,
+        call: Call,
+        step: u32,
+        is_cut: bool,
+    ) -> Result<(), Problem> {
         let Call { id, tool, args } = call;
         let (args, wrong) = match args {
             Ok(args) => match args.to_string().len() {
@@ -230,6 +243,11 @@ impl Turn<'_, '_> {
                 _ => (args, None),
             },
             // A provider takes nothing but an object back.
+            Err(_) if is_cut => {
+                let text = "your answer reached its output limit within these arguments, and \
+                            nothing was done: work in smaller pieces";
+                (serde_json::json!({}), Some(text.to_owned()))
+            }
             Err(bad) => {
                 let raw = one_line(&crate::text::keep_both_ends(&bad.raw, 400));
                 let text = format!(

@@ -301,6 +301,27 @@ fn arguments_that_are_no_object_are_told_to_the_model_and_do_not_end_the_turn() 
 }
 
 #[test]
+fn a_call_cut_at_the_output_limit_is_told_to_the_model_once_and_then_ends_the_turn() {
+    for protocol in Protocol::BOTH {
+        let end = protocol.end(true).replace("\"tool_calls\"", "\"length\"");
+        let end = end.replace("\"tool_use\"", "\"max_tokens\"");
+        let half = || Act::Say(stream(&(protocol.call("{\"path\": \"no") + &end)));
+        let provider = Scripted::play([half(), fine(protocol), half(), half(), fine(protocol)]);
+        let server = provider.world(protocol, &json!({})).serve();
+        let told = server.stream(&json!({ "message": "read the notes" }));
+        assert_eq!(types(&told), ["session", "tool_start", "tool_end", "text", "done"], "{told:?}");
+        let result = told[2]["result"].as_str().unwrap();
+        assert!(result.contains("output limit") && result.contains("smaller pieces"), "{result}");
+
+        let told = server.stream(&json!({ "message": "and these" }));
+        assert_eq!(types(&told), ["session", "tool_start", "tool_end", "done"], "{told:?}");
+        let done = &told[3];
+        assert_eq!((&done["finishReason"], &done["limit"]), (&json!("length"), &json!("output")));
+        assert_eq!(provider.asked().len(), 4);
+    }
+}
+
+#[test]
 fn a_failure_after_a_tool_keeps_the_tool_and_its_result() {
     for protocol in Protocol::BOTH {
         let call = protocol.text("I look. ")
