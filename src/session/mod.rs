@@ -91,7 +91,7 @@ impl Sessions {
         sessions
     }
 
-    /// Ends a turn whose process died in it: its session can go on.
+    /// Ends a turn whose process died in it: its session can go on, or its deletion is ended.
     fn end_unfinished(&self, session: &str) {
         match self.store.acquire(session) {
             Ok(mut lease) => {
@@ -100,7 +100,11 @@ impl Sessions {
                     log::error!("session {session} has an unfinished turn: {error}");
                 }
             }
-            Err(StoreError::Busy | StoreError::Elsewhere | StoreError::Missing) => {}
+            Err(StoreError::Busy | StoreError::Elsewhere) => {}
+            // It was being deleted; what is left of it goes, too.
+            Err(StoreError::Missing) => {
+                let _ = self.store.discard(session);
+            }
             Err(error) => log::error!("session {session} has an unfinished turn: {error}"),
         }
     }

@@ -242,6 +242,25 @@ fn memory_follows_the_sessions_in_use() {
 }
 
 #[test]
+fn a_deletion_that_was_interrupted_is_ended_by_the_next_start() {
+    let server = World::new().serve();
+    let (gone, kept) = (session_of(&server, "hello"), session_of(&server, "hello"));
+    let world = server.stop(Signal::TERM);
+    let folder = store(&world);
+    // As a kill leaves it: the log goes first, the lock last.
+    std::fs::remove_file(folder.join(format!("sessions/{gone}.log"))).unwrap();
+    std::fs::write(folder.join(format!("running/{gone}")), "1").unwrap();
+    let server = world.serve();
+    let all = server.get("/api/sessions");
+    assert_eq!((all.as_array().unwrap().len(), &all[0]["id"]), (1, &json!(kept)));
+    for place in ["sessions", "running"] {
+        let names = std::fs::read_dir(folder.join(place)).unwrap().flatten();
+        let left: Vec<_> = names.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        assert!(!left.iter().any(|name| name.contains(&gone)), "{left:?}");
+    }
+}
+
+#[test]
 fn a_lock_that_outlives_its_server_is_waited_for() {
     let world = World::new().serve().stop(Signal::KILL);
     let held = std::fs::File::open(store(&world).join("server")).unwrap();

@@ -38,7 +38,8 @@ impl Store {
         let end = Instant::now() + time;
         loop {
             match self.acquire(session) {
-                Err(StoreError::Busy) => {}
+                // One that is taking it right now looks like another process.
+                Err(StoreError::Busy | StoreError::Elsewhere) => {}
                 other => return other,
             }
             let in_use = self.shared.lock();
