@@ -165,14 +165,11 @@ impl Transport {
             return Failure::aborted();
         }
         let (name, base) = (&endpoint.name, endpoint.shown_base());
+        let refused = |why: &str| format!("{name} cannot be reached at {base}: {why}");
+        // Where a connection was not even begun; whoever answers runs.
         let unreachable = |why: &str| {
-            // Whoever answered runs.
-            let hint = match why.ends_with('?') {
-                true => "",
-                false if super::endpoint::is_loopback(&endpoint.base) => ". Is it running?",
-                false => ".",
-            };
-            format!("{name} cannot be reached at {base}: {why}{hint}")
+            let is_here = super::endpoint::is_loopback(&endpoint.base);
+            refused(why) + if is_here { ". Is it running?" } else { "." }
         };
         match error {
             ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => Failure::passing(
@@ -194,9 +191,9 @@ impl Transport {
                 io::ErrorKind::InvalidData => {
                     let why = match tls::mistake(&io) {
                         Some(why) => why.to_owned(),
-                        None => format!("{io} ({})", endpoint.roots.hint()),
+                        None => format!("{io} ({}).", endpoint.roots.hint()),
                     };
-                    Failure::fatal(Code::ProviderUnreachable, unreachable(&why))
+                    Failure::fatal(Code::ProviderUnreachable, refused(&why))
                 }
                 io::ErrorKind::UnexpectedEof
                 | io::ErrorKind::ConnectionReset
@@ -205,8 +202,8 @@ impl Transport {
                 _ => Failure::passing(Code::ProviderUnreachable, unreachable(&io.to_string())),
             },
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
-                let why = format!("{error} ({})", endpoint.roots.hint());
-                Failure::fatal(Code::ProviderUnreachable, unreachable(&why))
+                let why = format!("{error} ({}).", endpoint.roots.hint());
+                Failure::fatal(Code::ProviderUnreachable, refused(&why))
             }
             ureq::Error::Http(_) | ureq::Error::BadUri(_) => Failure::fatal(
                 Code::ProviderNotConfigured,
