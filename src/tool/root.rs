@@ -79,12 +79,13 @@ impl Root {
             let (Some(name), Some(parent)) = (relative.file_name(), relative.parent()) else {
                 return Err(place.failed(Errno::ISDIR));
             };
-            if repository::is_named(&relative) || self.leads_into_repository(parent) {
+            if repository::is_named(&relative) {
                 return Err(place.repository());
             }
             let directory = self.directory(parent, create).map_err(|error| {
                 place.failed(if error == Errno::ISDIR { Errno::NOTDIR } else { error })
             })?;
+            let Some(directory) = directory else { return Err(place.repository()) };
             match rustix::fs::readlinkat(&directory, name, Vec::new()) {
                 Ok(link) if link.as_bytes().starts_with(b"/") => {
                     return Err(place.failed(Errno::XDEV));
@@ -99,12 +100,15 @@ impl Root {
         Err(place.failed(Errno::LOOP))
     }
 
-    /// Opens a directory beneath the project, making it and its parents first if need be.
-    fn directory(&self, relative: &Path, create: bool) -> IoResult<OwnedFd> {
+    /// Opens a directory beneath the project, making it and its parents first if need be; `None`
+    /// if it belongs to version control. Only what is open can be asked for that: a directory that
+    /// is made lets a path go elsewhere than it went before.
+    fn directory(&self, relative: &Path, create: bool) -> IoResult<Option<OwnedFd>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let allowed = |found: OwnedFd| Ok((!self.is_in_repository(&found)?).then_some(found));
         match self.open_beneath(relative, flags) {
             Err(Errno::NOENT) if create => {}
-            other => return other,
+            other => return allowed(other?),
         }
         let mut done = PathBuf::new();
         let mut directory = self.open_beneath(&done, flags)?;
@@ -112,6 +116,9 @@ impl Root {
             done.push(part);
             directory = match self.open_beneath(&done, flags) {
                 Err(Errno::NOENT) => {
+                    if self.is_in_repository(&directory)? {
+                        return Ok(None);
+                    }
                     match rustix::fs::mkdirat(&directory, part.as_os_str(), Mode::from(0o777)) {
                         Ok(()) | Err(Errno::EXIST) => self.open_beneath(&done, flags)?,
                         Err(error) => return Err(error),
@@ -120,7 +127,7 @@ impl Root {
                 other => other?,
             };
         }
-        Ok(directory)
+        allowed(directory)
     }
 
     fn open_beneath(&self, relative: &Path, flags: OFlags) -> IoResult<OwnedFd> {

@@ -168,6 +168,7 @@ mod tests {
         link(".git", "link");
         link("../deep/er/.git/hooks", "sub/hooks");
         link("link/config", "through");
+        link("fresh/../link/config", "later");
         // What such a link leads to is the repository's as well.
         link("meta", ".svn");
         for path in [
@@ -185,6 +186,12 @@ mod tests {
             "sub/hooks/old",
             "through",
             "meta/config",
+            // The way is there only when the missing directory has been made.
+            "fresh/../link/config",
+            "fresher/../link/hooks/post-commit",
+            "freshest/../sub/hooks/new",
+            "newest/../link/new/x",
+            "later",
             &format!("{}/.git/config", project.path().display()),
         ] {
             let error = write(&project, path, "new").unwrap_err();

@@ -1,8 +1,10 @@
 //! What of a project belongs to version control, which runs commands by what stands there.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::io::{Errno, Result as IoResult};
 
 use super::Root;
 
@@ -10,34 +12,32 @@ use super::Root;
 const REPOSITORIES: [&str; 4] = [".git", ".hg", ".jj", ".svn"];
 
 impl Root {
-    /// Whether what there is of a directory lies in a repository's own, whatever the links to it are
-    /// called. Names are left to the file system, which may take `GIT~1` for `.git`.
-    pub(super) fn leads_into_repository(&self, relative: &Path) -> bool {
+    /// Whether an open directory of the project lies in a repository's own, whatever the links to it
+    /// are called. Names are left to the file system, which may take `GIT~1` for `.git`.
+    pub(super) fn is_in_repository(&self, directory: &OwnedFd) -> IoResult<bool> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = relative.ancestors().find_map(|path| self.open_beneath(path, flags).ok());
-        let (Some(mut here), Ok(root)) = (opened, rustix::fs::fstat(&self.directory)) else {
-            return false;
-        };
         let id = |stat: &Stat| (stat.st_dev, stat.st_ino);
-        loop {
-            let Ok(stat) = rustix::fs::fstat(&here) else { return true };
-            if id(&stat) == id(&root) {
-                return false;
-            }
-            let Ok(above) = rustix::fs::openat(&here, "..", flags, Mode::empty()) else {
-                return true;
-            };
+        let root = id(&rustix::fs::fstat(&self.directory)?);
+        let mut stat = rustix::fs::fstat(directory)?;
+        let mut here = None;
+        while id(&stat) != root {
+            let from = here.as_ref().unwrap_or(directory);
+            let above = rustix::fs::openat(from, "..", flags, Mode::empty())?;
             let is_here = |name: &&str| {
                 let named = rustix::fs::statat(&above, *name, AtFlags::empty());
                 named.is_ok_and(|named| id(&named) == id(&stat))
             };
-            let is_top = || rustix::fs::fstat(&above).is_ok_and(|above| id(&above) == id(&stat));
-            // At the very top the directory has left the project in between.
-            if REPOSITORIES.iter().any(is_here) || is_top() {
-                return true;
+            if REPOSITORIES.iter().any(is_here) {
+                return Ok(true);
             }
-            here = above;
+            let stat_above = rustix::fs::fstat(&above)?;
+            if id(&stat_above) == id(&stat) {
+                // At the very top: the directory has left the project in between.
+                return Err(Errno::XDEV);
+            }
+            (here, stat) = (Some(above), stat_above);
         }
+        Ok(false)
     }
 }
 
