@@ -106,21 +106,27 @@ impl Tools for Toolbox<'_> {
 
 impl Toolbox<'_> {
     /// The arguments with the path that links lead to, where that is another one.
-    fn led_to(&self, args: &Value) -> Option<Value> {
-        let given = args.get("path")?.as_str()?;
+    fn led_to(&self, args: &Value) -> Result<Option<Value>, String> {
+        let Some(given) = args.get("path").and_then(Value::as_str) else { return Ok(None) };
         let led_to = tool::led_to(&self.engine.root, given)?;
-        let mut args = args.clone();
-        args["path"] = Value::String(led_to);
-        Some(args)
+        Ok(led_to.map(|path| {
+            let mut args = args.clone();
+            args["path"] = Value::String(path);
+            args
+        }))
     }
 
     /// What the configuration says of a call.
     fn decide(&self, tool: &str, args: &Value) -> Decision {
         let decision = self.agent.policy.decide(tool, args, &self.grants);
-        // A rule holds for what a link leads to, as well as for the link.
+        // A rule holds for what a link leads to, as well as for the link, and where nobody can tell
+        // what that is, any might.
         match self.led_to(args) {
-            Some(args) => decision.or_stricter(self.agent.policy.decide(tool, &args, &self.grants)),
-            None => decision,
+            Ok(Some(args)) => {
+                decision.or_stricter(self.agent.policy.decide(tool, &args, &self.grants))
+            }
+            Ok(None) => decision,
+            Err(reason) => Decision::Deny { reason },
         }
     }
 

@@ -1,17 +1,20 @@
 //! Files that a configuration names, by path or by glob, to be told to a model whole.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use globset::GlobBuilder;
 use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::file;
 use super::place::Place;
-use super::root::Root;
+use super::root::{LINKS, Root};
 use super::walk::{Bounds, walk};
 use crate::cancel::Cancel;
 
@@ -126,17 +129,38 @@ fn text(file: File) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The path within the project that links lead to from a given one, where it is another. Of a file
-/// that is still to be made, its folder is looked at.
-#[must_use]
-pub fn led_to(root: &Path, given: &str) -> Option<String> {
-    let path = root.join(given);
-    let found = path.canonicalize().or_else(|_| {
-        let name = path.file_name().ok_or(std::io::ErrorKind::NotFound)?;
-        Ok::<_, std::io::Error>(path.parent().unwrap_or(root).canonicalize()?.join(name))
-    });
-    let inside = found.ok()?.strip_prefix(root).ok()?.to_str()?.to_owned();
-    (inside != given).then_some(inside)
+/// The path within the project that links lead to from a given one, where it is another. What is
+/// missing counts as the directory that it becomes when a file is made there.
+///
+/// # Errors
+/// Why that cannot be told.
+pub fn led_to(root: &Path, given: &str) -> Result<Option<String>, String> {
+    let parts = |path: &Path| -> Vec<PathBuf> {
+        path.components().rev().map(|part| part.as_os_str().into()).collect()
+    };
+    // A path that is none is refused by the tool.
+    let Ok(place) = Place::new(given, root) else { return Ok(None) };
+    let (mut path, mut todo, mut links) = (root.to_owned(), parts(place.relative()), 0);
+    while let Some(part) = todo.pop() {
+        if part == Path::new("..") {
+            path.pop();
+            continue;
+        }
+        path.push(part);
+        match rustix::fs::readlink(&path, Vec::new()) {
+            Ok(_) if links == LINKS => return Err(place.failed(Errno::LOOP)),
+            Ok(link) => {
+                links += 1;
+                path.pop();
+                todo.append(&mut parts(Path::new(OsStr::from_bytes(link.as_bytes()))));
+            }
+            Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {}
+            Err(error) => return Err(place.failed(error)),
+        }
+    }
+    let Ok(inside) = path.strip_prefix(root) else { return Ok(None) };
+    let inside = inside.to_string_lossy();
+    Ok((inside != given).then(|| inside.into_owned()))
 }
 
 #[cfg(test)]
@@ -196,6 +220,42 @@ mod tests {
             assert_eq!(find(&project, name, Reach::Anywhere).unwrap().len(), count, "{name}");
         }
         assert_eq!(find(&project, &absolute, Reach::Anywhere).unwrap(), [absolute.as_str()]);
+    }
+
+    #[test]
+    fn a_path_is_followed_to_what_it_becomes() {
+        let project = sample();
+        for (to, name) in [
+            ("docs", "d"),
+            ("d/deep", "e"),
+            ("d/new.md", "made"),
+            ("round", "round"),
+            ("/etc", "out"),
+            ("..", "docs/up"),
+        ] {
+            symlink(to, project.path().join(name)).unwrap();
+        }
+        let led_to = |given: &str| led_to(project.path(), given);
+        let whole = project.path().display();
+        for (given, expected) in [
+            ("docs/a.md", None),
+            ("docs/new/a", None),
+            ("rules.md/a", None),
+            ("d/a.md", Some("docs/a.md")),
+            ("d/new/newer/a", Some("docs/new/newer/a")),
+            ("new/../d/newer/a", Some("docs/newer/a")),
+            ("e/../new/a", Some("docs/new/a")),
+            ("d/up/d/new/a", Some("docs/new/a")),
+            ("made", Some("docs/new.md")),
+            ("./docs//a.md", Some("docs/a.md")),
+            (&format!("{whole}/d/new/a"), Some("docs/new/a")),
+            ("out/new", None),
+            ("../x", None),
+            ("", None),
+        ] {
+            assert_eq!(led_to(given), Ok(expected.map(str::to_owned)), "{given}");
+        }
+        assert!(led_to("round/new").unwrap_err().contains("symbolic link"));
     }
 
     #[test]

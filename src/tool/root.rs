@@ -20,7 +20,7 @@ use rustix::io::{Errno, Result as IoResult};
 use super::place::Place;
 
 /// As many links one path may go through, as in the kernel.
-const LINKS: usize = 40;
+pub const LINKS: usize = 40;
 
 /// The opened project directory.
 pub struct Root {

@@ -233,6 +233,47 @@ fn a_rule_on_a_path_holds_however_it_is_spelled_and_for_what_a_link_leads_to() {
 }
 
 #[test]
+fn a_rule_holds_for_what_a_new_file_would_be_made_in() {
+    let write = |path: &str| {
+        let args = json!({ "path": path, "content": "new\n" }).to_string();
+        let call = Protocol::OpenAi.call(&args).replace("read_file", "write_file");
+        [stream(&(call + &Protocol::OpenAi.end(true))), spoken("done")]
+    };
+    let paths = [
+        "link/a",
+        "link/new/a",
+        "link/new/../newer/a",
+        "fresh/../link/new/a",
+        "fresh/../link/a",
+        "dangling",
+        "through",
+        "later",
+    ];
+    let (_model, world) = said(paths.into_iter().chain(["open/new/a"]).flat_map(write));
+    let world = world.file("secret/old", "kept");
+    for (to, name) in [
+        ("secret", "link"),
+        ("link/new", "dangling"),
+        ("dangling", "through"),
+        ("fresh/../secret/new", "later"),
+    ] {
+        std::os::unix::fs::symlink(to, world.project.path().join(name)).unwrap();
+    }
+    let rules = json!({ "edit": { "*": "allow", "secret/*": "deny" } });
+    let own = json!({ "permission": rules }).to_string();
+    world.home.write(".config/opencode/opencode.json", &own);
+    let server = world.serve();
+    let end = |path: &str| end_of(&server.stream(&json!({ "message": path }))).clone();
+    for path in paths {
+        let told = end(path);
+        assert_eq!(told["denied"], "configuration", "{path}: {told}");
+    }
+    assert_eq!(end("open/new/a")["result"], "`open/new/a` created: 1 lines, 4 bytes");
+    let made = std::fs::read_dir(server.world.project.path().join("secret")).unwrap();
+    assert_eq!(made.count(), 1);
+}
+
+#[test]
 fn a_file_that_is_written_over_shows_what_it_was_where_it_may_be_read() {
     let write = |path: &str| {
         let args = json!({ "path": path, "content": "new\n" }).to_string();
