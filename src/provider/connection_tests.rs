@@ -11,7 +11,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::dial::{Dial, Open};
 use super::endpoint::Endpoint;
+use super::exchange;
+use super::idle::Idle;
 use super::remote::Remote;
 use super::roots::Roots;
 use super::testing::{answer, chunked, endpoint, head, message, read_request, text};
@@ -97,19 +100,29 @@ fn a_refusal_before_the_request_is_whole_is_told_in_its_words() {
 #[test]
 fn a_refusal_by_a_provider_that_reads_no_further_is_told_when_patience_ends() {
     for is_tls in [false, true] {
+        let (tell, told) = std::sync::mpsc::channel();
         let (let_go, held) = std::sync::mpsc::channel::<()>();
-        let (mut endpoint, thread) = provider(is_tls, move |accept| {
+        let (endpoint, thread) = provider(is_tls, move |accept| {
             let mut wire = accept();
-            assert!(wire.read(&mut [0; 1000]).unwrap() > 0);
             wire.write_all(answer(401, "", "who are you?").as_bytes()).unwrap();
             wire.flush().unwrap();
+            tell.send(()).unwrap();
             held.recv().is_err()
         });
-        endpoint.silence = Duration::from_millis(200);
-        let mut remote = Remote::new(endpoint.into(), &Cancel::new()).unwrap();
-        let (_, problem) = ask(&mut remote, &"question ".repeat(3_000_000));
-        let detail = problem.unwrap().detail;
-        assert!(detail.contains("401: who are you?"), "TLS: {is_tls}, {detail}");
+        let (url, cancel) = (&*endpoint.base, Cancel::new());
+        let (roots, tls) = (endpoint.roots.tls(), endpoint.roots.connector());
+        let dial = Dial { proxy: None, roots, tls, user_agent: "" };
+        let line = dial.connect(&url.parse().unwrap(), &cancel, &Open::default()).unwrap();
+        // However long that took: patience is only for what follows.
+        told.recv().unwrap();
+        let body = vec![b' '; 27_000_000];
+        let call = exchange::request(url, &[], body.len()).unwrap();
+        let patience = exchange::patience(Duration::from_millis(200));
+        let refusal = exchange::ask(line, call, body, patience, &Idle::default());
+        let mut refusal = refusal.unwrap().unwrap();
+        let mut words = String::new();
+        refusal.body.read_to_string(&mut words).unwrap();
+        assert_eq!((refusal.status, &*words), (401, "who are you?"), "TLS: {is_tls}");
         drop(let_go);
         assert!(thread.join().unwrap());
     }
