@@ -58,8 +58,10 @@ fn open_fence(text: &str) -> Option<&str> {
     let (fence, _) = block.split_at(block.len() - block.trim_start_matches(mark).len());
     // It ends with a line of that fence, or of a longer one (CommonMark 0.31, section 4.5).
     let is_end = |line: &str| {
-        line.trim_end().trim_start_matches(' ').starts_with(fence)
-            && line.trim().trim_matches(mark).is_empty()
+        let said = line.trim_start_matches(' ');
+        line.len() - said.len() < 4
+            && said.starts_with(fence)
+            && said.trim_end().trim_start_matches(mark).is_empty()
     };
     let is_open = !block.lines().skip(1).last().is_some_and(is_end);
     (last == Event::End(TagEnd::CodeBlock) && is_open).then_some(fence)
@@ -111,6 +113,7 @@ mod tests {
             ("so:\n```python\ndef f():", Some("```")),
             ("````\n```\ncode", Some("````")),
             ("~~~", Some("~~~")),
+            ("```\n    ```", Some("```")),
             ("```\nx\n```", None),
             ("```\nx\n  `````  ", None),
             ("```\nx\n```\nwords", None),
