@@ -92,11 +92,15 @@ impl From<ClientError> for Failure {
     }
 }
 
+/// Where to find the ids of sessions.
+pub(super) const LISTS: &str =
+    "`opencode sessions` lists them, those of a server with --attach URL";
+
 /// What a refusal says at the command line, where advice to use the API helps nobody.
 fn spoken(problem: Problem) -> String {
     match problem.code {
         Code::SessionNotFound => {
-            "no session has this id; `opencode sessions` lists them".to_owned()
+            format!("no session has this id; {LISTS}")
         }
         Code::SessionBusy => {
             "a turn runs in this session: wait for its end, or stop it where it was asked for"

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cancel::Cancel;
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::{Exit, Failure, LISTS};
 use crate::cli::flags::Typed;
 use crate::cli::look::Look;
 use crate::cli::output::tell;
@@ -220,9 +220,7 @@ pub(super) fn meant(
     let mut fits = ids.filter(|id| !typed.is_empty() && id.starts_with(typed));
     match (fits.next(), fits.count()) {
         (Some(id), 0) => Ok(id.to_owned()),
-        (None, _) => usage(format!(
-            "no session's id is or begins with \"{typed}\"; `opencode sessions` lists them"
-        )),
+        (None, _) => usage(format!("no session's id is or begins with \"{typed}\"; {LISTS}")),
         (Some(_), more) => usage(format!(
             "{} sessions' ids begin with \"{typed}\"; give more of the one that is meant",
             more + 1
