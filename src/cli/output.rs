@@ -7,12 +7,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use crate::cancel::Guard;
 use crate::cli::exit::Exit;
 use crate::cli::stop::Stop;
-use crate::cli::waiting::Waiting;
+use crate::cli::waiting::{ERASE, Waiting};
 use crate::event::{Body, Denial};
 use crate::message::{FinishReason, Limit, why_failed};
 use crate::os::{self, Waker, Woken};
@@ -21,7 +22,7 @@ use crate::text::{keep_both_ends, plain};
 /// Text that waits for a reader who pauses; beyond it the stream is no longer read on.
 const BUFFER_BYTES: usize = 16 * 1024 * 1024;
 /// How long a run that was ended early waits for its last text to be read.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(3600);
 /// A line about a tool is cut to this many bytes.
 const LINE_BYTES: usize = 160;
@@ -146,7 +147,7 @@ impl Printer {
 
     /// Ends the text with one line end, and waits until it is read.
     pub(super) fn finish(&mut self) {
-        self.waiting = None;
+        self.end_waiting();
         if self.place == Place::InLine {
             self.stdout.push("\n");
         }
@@ -160,7 +161,7 @@ impl Printer {
             self.held += content.len();
             return;
         }
-        self.waiting = None;
+        self.end_waiting();
         // Line ends before the first text are the model's habit, not its answer.
         let (before, text) = match self.place {
             Place::Unbegun => (String::new(), trimmed.trim_start_matches('\n')),
@@ -169,6 +170,14 @@ impl Printer {
         self.stdout.push(&format!("{before}{text}"));
         self.place = Place::InLine;
         self.held = content.len() - trimmed.len();
+    }
+
+    /// Ends the line that says whom is waited for. A terminal that takes nothing now has it erased
+    /// where it takes on.
+    fn end_waiting(&mut self) {
+        if self.waiting.take().is_some_and(Waiting::end) && self.is_one_stream {
+            self.stdout.push(ERASE);
+        }
     }
 
     fn aside(&mut self, line: &str) {
@@ -184,7 +193,7 @@ impl Printer {
     /// Writes a line that is no text of the assistant. Where both streams are one it goes the text's
     /// way, so that it begins a line, and comes where it belongs.
     fn beside(&mut self, line: &str) {
-        self.waiting = None;
+        self.end_waiting();
         if !self.is_one_stream {
             return stderr(line);
         }
@@ -214,11 +223,26 @@ pub(super) fn tell(text: &str) {
     stderr(&word(text));
 }
 
+/// A word to the person at the end, which is not waited for where nobody takes it.
+pub(super) fn tell_last(text: &str) {
+    if takes_words(LAST_WORDS) {
+        tell(text);
+    }
+}
+
+/// Whether standard error takes something within this time.
+pub(super) fn takes_words(time: Duration) -> bool {
+    let stderr = io::stderr();
+    let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
+    let time = Timespec::try_from(time).unwrap_or_default();
+    poll(&mut ready, Some(&time)) == Ok(1)
+}
+
 fn word(text: &str) -> String {
     format!("opencode: {}\n", plain(text))
 }
 
-pub(super) fn stderr(line: &str) {
+fn stderr(line: &str) {
     // Nobody reads what cannot be written.
     let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -14,7 +14,7 @@ use signal_hook::iterator::Signals;
 use crate::cancel::Cancel;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::flags::Typed;
-use crate::cli::output::{Format, Printer, tell};
+use crate::cli::output::{Format, Printer, tell, tell_last};
 use crate::cli::password::{self, Signalled};
 use crate::cli::stop::Stop;
 use crate::cli::{input, project, sessions};
@@ -84,7 +84,7 @@ pub(super) fn run(typed: &Typed, env: &Env) -> Result<Exit, Failure> {
     // The reader may have left when all was said, or taken too long for the rest.
     let exit = stop.reason().filter(|reason| *reason != Exit::Ok).unwrap_or(exit);
     if exit == Exit::TimedOut {
-        tell("the time was over, and the turn was stopped");
+        tell_last("the time was over, and the turn was stopped");
     }
     Ok(exit)
 }

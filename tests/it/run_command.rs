@@ -2,12 +2,15 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{Action, tcflow};
 use serde_json::{Value, json};
 
 use crate::model::Model;
-use crate::program::{World, await_that, binary, types};
+use crate::program::{World, await_that, binary, is_alive, types};
 use crate::tmux::Tmux;
 use crate::wire::PATIENCE;
 
@@ -416,6 +419,51 @@ fn a_terminal_says_whom_is_waited_for_until_something_comes() {
         assert!(!screen.contains("waiting"), "{screen}");
     }
     assert_eq!(server.world.project.read("said"), "");
+}
+
+#[test]
+fn a_run_that_waits_ends_though_its_terminal_takes_nothing() {
+    let model = Model::start();
+    let server = model.world(json!({})).serve();
+    for (flag, status) in [("", 143), ("--timeout 5", 124)] {
+        let Some(tmux) = Tmux::start(&server.world, (60, 12), &[]) else { return };
+        tmux.run(&format!("clear; {} run {flag} 'wait 1 words of 6 bytes'", binary()));
+        tmux.await_text("· waiting for mine/m… 1s");
+        let pid = tmux.child();
+        let terminal = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(std::fs::read_link(format!("/proc/{pid}/fd/2")).unwrap())
+            .unwrap();
+        tcflow(&terminal, Action::OOff).unwrap();
+        // It wants to say that it still waits, and is ended by the signal or the time.
+        let thread = waiting_thread(pid);
+        let looks = switches(&thread);
+        await_that("it wants to write", || switches(&thread) > looks);
+        if flag.is_empty() {
+            kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::TERM)
+                .unwrap();
+        }
+        await_that("it ends", || !is_alive(pid));
+        tcflow(&terminal, Action::OOn).unwrap();
+        assert_eq!(tmux.status(), status);
+    }
+}
+
+/// Where the kernel tells about a program's thread that says whom is waited for.
+fn waiting_thread(pid: u32) -> PathBuf {
+    let mut threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let is_it = |path: &PathBuf| {
+        std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name == "waiting\n")
+    };
+    threads.find_map(|thread| Some(thread.unwrap().path()).filter(is_it)).unwrap()
+}
+
+/// How often a thread has waited, for the clock or for a reader.
+fn switches(thread: &Path) -> u64 {
+    let status = std::fs::read_to_string(thread.join("status")).unwrap();
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.unwrap().trim().parse().unwrap()
 }
 
 #[test]
