@@ -7,8 +7,10 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 
 use super::state::edit::HISTORY;
 
@@ -16,6 +18,8 @@ use super::state::edit::HISTORY;
 const BYTES: usize = 1024 * 1024;
 /// A longer prompt is not kept.
 const PROMPT_BYTES: usize = 64 * 1024;
+/// How long the file is waited for while another has it.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The prompts that are kept, the oldest first; none where they cannot be read.
 pub(super) fn read(path: &Path) -> Vec<String> {
@@ -59,14 +63,21 @@ pub(super) fn keep(path: &Path, prompt: &str) -> io::Result<()> {
     file.set_len((bytes.len() - from) as u64)
 }
 
-/// Opens the file, for nobody else as long as it is open.
+/// Opens the file, for nobody else as long as it is open. Who is stopped while it has the file is
+/// not waited for: the screen would stand still.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    flock(&file, FlockOperation::LockExclusive)?;
+    let late = Instant::now() + PATIENCE;
+    while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        if error != Errno::WOULDBLOCK || Instant::now() >= late {
+            return Err(error.into());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
     Ok(file)
 }
 
@@ -154,7 +165,10 @@ mod tests {
                 let path = &place.0;
                 scope.spawn(move || {
                     for number in 0..50 {
-                        keep(path, &format!("{terminal} {number}")).unwrap();
+                        // Who does not get the file in time is told so.
+                        while let Err(error) = keep(path, &format!("{terminal} {number}")) {
+                            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                        }
                     }
                 });
             }

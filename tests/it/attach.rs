@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::TcpListener;
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{Action, tcflow};
 use serde_json::{Value, json};
@@ -382,6 +383,24 @@ fn earlier_prompts_come_back_after_the_next_start_unless_they_began_with_a_space
     send("not on disk");
     tmux.press(&["Up"]);
     tmux.await_text("› not on disk");
+}
+
+#[test]
+fn it_works_though_somebody_holds_the_file_of_prompts() {
+    let server = World::new().serve();
+    let Some(tmux) = Tmux::start(&server.world, SIZE, &[]) else { return };
+    let folder = server.world.home.path().join(".local/share/opencode-server");
+    std::fs::create_dir_all(&folder).unwrap();
+    let held = std::fs::File::create(folder.join("prompts.jsonl")).unwrap();
+    flock(&held, FlockOperation::LockExclusive).unwrap();
+    tmux.attach(&server.url());
+    tmux.await_text("● 127.0.0.1");
+    tmux.write("hello");
+    tmux.press(&["Enter"]);
+    tmux.await_text("I am the offline guide");
+    tmux.press(&["C-d"]);
+    tmux.await_shell();
+    assert_eq!(held.metadata().unwrap().len(), 0);
 }
 
 #[test]
