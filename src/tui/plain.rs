@@ -190,11 +190,6 @@ impl Talk {
                 if !self.is_running {
                     prompt()?;
                 }
-                if let Some(text) = self.waiting.take() {
-                    print(&format!("{text}\n"))?;
-                    self.line(&text)?;
-                }
-                Ok(())
             }
             Heard::Down { why, .. } => {
                 if std::mem::replace(&mut self.is_up, false) {
@@ -205,10 +200,18 @@ impl Talk {
                     self.is_running = false;
                     print(&format!("Perhaps not sent: {text}\n"))?;
                 }
-                Ok(())
             }
-            Heard::Told(told) => self.told(*told),
+            Heard::Told(told) => self.told(*told)?,
         }
+        // What was promised to be sent is, once it can be: a turn may still run.
+        if self.is_up
+            && !self.is_running
+            && let Some(text) = self.waiting.take()
+        {
+            print(&format!("{text}\n"))?;
+            self.line(&text)?;
+        }
+        Ok(())
     }
 
     fn told(&mut self, told: Told) -> io::Result<()> {
@@ -291,6 +294,8 @@ impl Talk {
                 self.begin_line()?;
                 print("The session was deleted; the next line begins another.\n")?;
                 (self.session, self.last, self.is_running) = (None, 0, false);
+                self.question = None;
+                prompt()?;
             }
             Body::Reasoning { .. }
             | Body::ToolOutput { .. }

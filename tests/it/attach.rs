@@ -499,6 +499,61 @@ fn a_line_written_while_the_server_is_away_is_sent_when_it_is_back() {
 }
 
 #[test]
+fn a_line_written_while_the_server_is_away_is_sent_behind_the_turn_that_runs() {
+    let model = Model::start();
+    let mut server = model.world(json!({})).serve();
+    let Some(tmux) = Tmux::start(&server.world, (100, 60), &[("TERM", "dumb")]) else { return };
+    let proxy = Proxy::start(server.address);
+    tmux.attach(&proxy.url());
+    tmux.await_text("Write a line to ask.");
+    // The turn goes on with the connection, has ended without it, or ended with the server.
+    for (round, bytes) in [4, 8, 12].into_iter().enumerate() {
+        model.ask_for(1);
+        tmux.run(&format!("step 2 words of {bytes} bytes"));
+        tmux.await_text(&"0".repeat(bytes));
+        proxy.cut();
+        tmux.await_that("the server is gone", |screen| {
+            screen.matches("Server gone").count() == round + 1
+        });
+        let next = format!("next {round}");
+        tmux.run(&next);
+        tmux.await_that("the line is promised", |screen| {
+            screen.matches("this is sent when the server is there").count() == round + 1
+        });
+        match round {
+            0 => {}
+            1 => {
+                model.ask_for(1);
+                await_that("no turn runs", || server.get("/api/status")["activeTurns"] == 0);
+            }
+            _ => {
+                let port = server.address.port().to_string();
+                server = server.stop(Signal::KILL).serve_with(&["--port", &port]);
+                // One for the answer that nobody hears any more; what comes next follows on the
+                // prompt, whose answer is lost.
+                model.ask_for(2);
+            }
+        }
+        let follows = |count: &str| {
+            let page = String::from_utf8(server.ask("GET", "/metrics", None).body).unwrap();
+            page.contains(&format!("\nopencode_followers {count}\n"))
+        };
+        await_that("nobody follows any more", || follows("0"));
+        proxy.mend();
+        if round == 0 {
+            await_that("it follows again", || follows("1"));
+            model.ask_for(1);
+        }
+        tmux.await_text(&format!("> {next}\n000"));
+        await_that("its turn has ended", || {
+            server.get("/api/status")["activeTurns"] == 0
+                && sessions(&server)[0]["messageCount"] == 4 * (round + 1)
+        });
+    }
+    assert_eq!(sessions(&server).len(), 1);
+}
+
+#[test]
 fn a_proxy_that_ends_tls_is_trusted_by_its_authority() {
     let server = World::new().serve();
     let url = crate::tls_proxy::start(server.address);
