@@ -425,7 +425,7 @@ fn a_terminal_says_whom_is_waited_for_until_something_comes() {
 fn a_run_that_waits_ends_though_its_terminal_takes_nothing() {
     let model = Model::start();
     let server = model.world(json!({})).serve();
-    for (flag, status) in [("", 143), ("--timeout 5", 124)] {
+    for (flag, status) in [("", 143), ("--timeout 5", 124), ("--timeout 99", 0)] {
         let Some(tmux) = Tmux::start(&server.world, (60, 12), &[]) else { return };
         tmux.run(&format!("clear; {} run {flag} 'wait 1 words of 6 bytes'", binary()));
         tmux.await_text("· waiting for mine/m… 1s");
@@ -443,6 +443,13 @@ fn a_run_that_waits_ends_though_its_terminal_takes_nothing() {
         if flag.is_empty() {
             kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::TERM)
                 .unwrap();
+        } else if status == 0 {
+            // An answer that comes meanwhile is there, and the line is not, when it takes on.
+            model.go_on();
+            await_that("the answer has come", || !thread.exists());
+            tcflow(&terminal, Action::OOn).unwrap();
+            let screen = tmux.await_text("000000");
+            assert!(!screen.contains("waiting"), "{screen}");
         }
         await_that("it ends", || !is_alive(pid));
         tcflow(&terminal, Action::OOn).unwrap();
