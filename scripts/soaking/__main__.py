@@ -274,6 +274,9 @@ def main():
         options.schemathesis = 10 if options.minutes >= 15 else 0
     if options.schemathesis:
         conformance.install()
+    if options.write:
+        # Before an hour is spent.
+        options.write.mkdir(parents=True, exist_ok=True)
     binary = options.binary or programs.build()
     machine = report.Machine()
     with tempfile.TemporaryDirectory(prefix="opencode-soak-", ignore_cleanup_errors=True) as folder:
