@@ -243,17 +243,18 @@ impl Turn<'_, '_> {
                 _ => (args, None),
             },
             // A provider takes nothing but an object back.
-            Err(_) if is_cut => {
-                let text = "your answer reached its output limit within these arguments, and \
-                            nothing was done: work in smaller pieces";
-                (serde_json::json!({}), Some(text.to_owned()))
-            }
             Err(bad) => {
-                let raw = one_line(&crate::text::keep_both_ends(&bad.raw, 400));
-                let text = format!(
-                    "{}; call {tool} again, with one JSON object. They were: {raw}",
-                    bad.why
-                );
+                let text = if is_cut {
+                    "your answer reached its output limit within these arguments, and nothing was \
+                     done: work in smaller pieces"
+                        .to_owned()
+                } else {
+                    let raw = one_line(&crate::text::keep_both_ends(&bad.raw, 400));
+                    format!(
+                        "{}; call {tool} again, with one JSON object. They were: {raw}",
+                        bad.why
+                    )
+                };
                 (serde_json::json!({}), Some(text))
             }
         };
