@@ -7,7 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use crate::cancel::Guard;
@@ -232,10 +231,7 @@ pub(super) fn tell_last(text: &str) {
 
 /// Whether standard error takes something within this time.
 pub(super) fn takes_words(time: Duration) -> bool {
-    let stderr = io::stderr();
-    let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
-    let time = Timespec::try_from(time).unwrap_or_default();
-    poll(&mut ready, Some(&time)) == Ok(1)
+    os::takes(io::stderr(), time)
 }
 
 fn word(text: &str) -> String {

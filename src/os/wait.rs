@@ -136,6 +136,11 @@ pub fn wait_many(
     Ok(Some(ready.collect()))
 }
 
+/// Whether a write to a descriptor would not block, or comes to be so within the time.
+pub fn takes(fd: impl AsFd, time: Duration) -> bool {
+    poll(&mut [PollFd::new(&fd, PollFlags::OUT)], time).unwrap_or(false)
+}
+
 /// Whether anything happened within the time. A signal ends the wait as its end does.
 fn poll(fds: &mut [PollFd<'_>], time: Duration) -> io::Result<bool> {
     let timeout = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });

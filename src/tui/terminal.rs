@@ -6,13 +6,15 @@
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ratatui_core::backend::{Backend, ClearType, WindowSize};
 use ratatui_core::buffer::Cell;
 use ratatui_core::layout::{Position, Size};
 use ratatui_core::style::{Color, Modifier};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+
+use crate::os;
 
 /// Title kept, alternate screen, bracketed paste, autowrap off.
 const TAKE: &str = "\x1b[22;0t\x1b[?1049h\x1b[?2004h\x1b[?7l\x1b[2J\x1b[H";
@@ -86,12 +88,11 @@ impl Held {
     /// Gives back what can be, of a terminal that may take no word any more.
     pub(super) fn abandon(&self) {
         let is_taken = self.restore();
-        if is_taken && let Ok(_writing) = self.0.writing.try_lock() {
-            let stdout = io::stdout();
-            let mut ready = [PollFd::new(&stdout, PollFlags::OUT)];
-            if poll(&mut ready, Some(&Timespec::default())) == Ok(1) {
-                let _ = write_all(GIVE.as_bytes());
-            }
+        if is_taken
+            && let Ok(_writing) = self.0.writing.try_lock()
+            && os::takes(io::stdout(), Duration::ZERO)
+        {
+            let _ = write_all(GIVE.as_bytes());
         }
     }
 
