@@ -5,7 +5,6 @@ use std::net::TcpListener;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{Action, tcflow};
 use serde_json::{Value, json};
 
 use crate::cut_proxy::Proxy;
@@ -421,18 +420,13 @@ fn it_ends_though_its_terminal_takes_nothing() {
         tmux.attach(&server.url());
         tmux.await_text("offline/guide answers");
         let pid = tmux.child();
-        let terminal = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(std::fs::read_link(format!("/proc/{pid}/fd/1")).unwrap())
-            .unwrap();
-        tcflow(&terminal, Action::OOff).unwrap();
+        tmux.take_nothing();
         // It leaves, and cannot say so; or it wants to draw.
         tmux.press(keys);
         tmux.write("words");
         signal(pid, Signal::TERM);
         await_that("it ends", || !is_alive(pid));
-        tcflow(&terminal, Action::OOn).unwrap();
+        tmux.take_on();
         tmux.press(&["C-u"]);
         tmux.run("stty -a");
         tmux.await_text(" icanon");

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{Action, tcflow};
 use serde_json::{Value, json};
 
 use crate::model::Model;
@@ -430,12 +429,7 @@ fn a_run_that_waits_ends_though_its_terminal_takes_nothing() {
         tmux.run(&format!("clear; {} run {flag} 'wait 1 words of 6 bytes'", binary()));
         tmux.await_text("· waiting for mine/m… 1s");
         let pid = tmux.child();
-        let terminal = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(std::fs::read_link(format!("/proc/{pid}/fd/2")).unwrap())
-            .unwrap();
-        tcflow(&terminal, Action::OOff).unwrap();
+        tmux.take_nothing();
         // It wants to say that it still waits, and is ended by the signal or the time.
         let thread = waiting_thread(pid);
         let looks = switches(&thread);
@@ -447,12 +441,12 @@ fn a_run_that_waits_ends_though_its_terminal_takes_nothing() {
             // An answer that comes meanwhile is there, and the line is not, when it takes on.
             model.go_on();
             await_that("the answer has come", || !thread.exists());
-            tcflow(&terminal, Action::OOn).unwrap();
+            tmux.take_on();
             let screen = tmux.await_text("000000");
             assert!(!screen.contains("waiting"), "{screen}");
         }
         await_that("it ends", || !is_alive(pid));
-        tcflow(&terminal, Action::OOn).unwrap();
+        tmux.take_on();
         assert_eq!(tmux.status(), status);
     }
 }

@@ -1,10 +1,12 @@
 //! A terminal in the test's hands: a shell in tmux, of a server of its own.
 
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal};
+use rustix::termios::{Action, tcflow};
 
 use crate::program::{World, binary, is_alive};
 use crate::wire::PATIENCE;
@@ -170,6 +172,21 @@ impl Tmux {
         let path = format!("/proc/{shell}/task/{shell}/children");
         let children = std::fs::read_to_string(path).unwrap();
         children.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// Makes the terminal take nothing, as Ctrl-S does, until [`Tmux::take_on`].
+    pub(crate) fn take_nothing(&self) {
+        self.flow(Action::OOff);
+    }
+
+    pub(crate) fn take_on(&self) {
+        self.flow(Action::OOn);
+    }
+
+    fn flow(&self, action: Action) {
+        let path = self.ask("pane_tty");
+        let terminal = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        tcflow(terminal, action).unwrap();
     }
 
     /// Closes the terminal, and waits until a program in it has ended.
